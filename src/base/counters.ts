@@ -1,0 +1,129 @@
+/**
+ * Counters: one row of numbers per thread in shared memory; each thread writes its own row, anybody sums.
+ *
+ * Shape: a Float64Array of COUNTER_ROW_SIZE entries per thread on a SharedArrayBuffer (a double counts exactly to 2^53).
+ * A packet that arrives ends in exactly one counter of kind `verdict` or `drop`; `event` counters say what else happened.
+ */
+
+/** [name, kind, help]; the order is the index and is private to one build. */
+const COUNTERS = [
+  ['rx-packets', 'event', 'packets read from the device (a GSO super-packet counts once)'],
+  ['rx-bytes', 'event', 'bytes of those packets'],
+  ['tx-packets', 'event', 'packets written to the device or sent to a server by raw socket'],
+  ['tx-bytes', 'event', 'bytes of those packets'],
+
+  ['nat-request', 'verdict', 'client packets rewritten toward their server (mode nat)'],
+  ['nat-reply', 'verdict', "server packets rewritten to carry the VIP's address (mode nat)"],
+  ['ipip-request', 'verdict', 'client packets sent to their server in an outer header (mode ipip)'],
+  [
+    'icmp-to-server',
+    'verdict',
+    "ICMP errors about a server's packet, translated and delivered to the server",
+  ],
+  [
+    'icmp-to-client',
+    'verdict',
+    "ICMP errors about a client's packet, translated and delivered to the client",
+  ],
+  ['echo-answered', 'verdict', 'echo requests to a VIP, answered'],
+  ['reset-sent', 'verdict', 'TCP packets answered with a reset'],
+  [
+    'too-big-sent',
+    'verdict',
+    "packets over the egress MTU, answered with 'fragmentation needed' or 'packet too big'",
+  ],
+  ['time-exceeded-sent', 'verdict', "packets whose TTL ran out, answered with 'time exceeded'"],
+  ['passed', 'verdict', 'packets that belong to no service, passed on unchanged'],
+  ['to-dispatcher', 'verdict', 'packets that a reader thread handed to the dispatcher thread'],
+
+  ['drop-truncated', 'drop', 'shorter than its headers'],
+  ['drop-bad-version', 'drop', 'IP version is neither 4 nor 6'],
+  ['drop-bad-header', 'drop', 'an IP header that lies about its own length or checksum'],
+  ['drop-bad-length', 'drop', 'IP length field disagrees with the bytes received'],
+  ['drop-bad-transport', 'drop', 'TCP, UDP or ICMP header with absurd lengths'],
+  ['drop-bad-offload', 'drop', 'offload (vnet) header that contradicts the packet'],
+  ['drop-fragment', 'drop', 'IP fragments to a VIP or from a server: not supported'],
+  ['drop-no-service', 'drop', 'to a VIP, but no service has this protocol and port'],
+  ['drop-no-server', 'drop', 'no server of the service is up and has weight'],
+  ['drop-unknown', 'drop', "opens nothing and hits no entry; policy 'unknown: drop'"],
+  ['drop-reply-unknown', 'drop', 'from a server port, but of no known flow'],
+  ['drop-reply-taken', 'drop', 'no server left whose reply tuple is free for this client port'],
+  ['drop-table-full', 'drop', 'the table is full of flows that live'],
+  ['drop-icmp', 'drop', 'ICMP to a VIP that is neither echo nor an error about a known flow'],
+  ['drop-limited', 'drop', 'an answer (ICMP error, reset) above its rate limit or with no room in the batch'],
+  [
+    'drop-server-down',
+    'drop',
+    "flow of a server that is down and no answer can tell its client ('on-server-down: reset', not TCP)",
+  ],
+  ['drop-ring-full', 'drop', 'the ring from a reader thread to the dispatcher thread was full'],
+  ['drop-write', 'drop', 'the device or the raw socket refused the packet'],
+
+  ['flow-opened', 'event', 'flow entries made'],
+  ['flow-expired', 'event', 'flow entries that ended by time-out'],
+  ['flow-reset', 'event', 'flow entries ended by a reset in passing'],
+  ['flow-reopened', 'event', 'SYNs on a closing flow that opened a new one (port reuse)'],
+  ['flow-evicted', 'event', 'young or closing entries given up because the table was full'],
+  ['session-opened', 'event', 'session entries made (affinity: client)'],
+  ['session-expired', 'event', 'session entries that ended by time-out'],
+  ['mss-clamped', 'event', 'SYNs whose MSS option was lowered'],
+  ['segmented', 'event', 'super-packets cut into segments in software'],
+  ['reply-tuple-avoided', 'event', 'selections that took another server because the reply tuple was taken'],
+  [
+    'client-on-server-subnet',
+    'event',
+    "flows of mode nat whose client is on a server's own subnet: replies bypass the dispatcher",
+  ],
+  ['read-retried', 'event', 'table rows that changed while a reader thread looked'],
+] as const;
+
+export type CounterName = (typeof COUNTERS)[number][0];
+export type CounterKind = 'event' | 'verdict' | 'drop';
+
+export interface CounterInfo {
+  readonly name: CounterName;
+  readonly kind: CounterKind;
+  readonly help: string;
+}
+
+export const COUNTER_INFO: readonly CounterInfo[] = COUNTERS.map(([name, kind, help]) => ({
+  name,
+  kind,
+  help,
+}));
+
+/** Doubles per thread, rounded up so that rows of two threads share no cache line (64 bytes). */
+export const COUNTER_ROW_SIZE: number = Math.ceil(COUNTERS.length / 8) * 8;
+
+type CounterIndex = { readonly [Name in CounterName]: number };
+
+/** Index of each counter in a row: `row[COUNTER['passed']]`. Resolve it once into a module constant. */
+export const COUNTER: CounterIndex = Object.fromEntries(
+  COUNTERS.map(([name], index) => [name, index]),
+) as unknown as CounterIndex;
+
+/** Shared memory for the rows of `threads` threads. */
+export function createCounters(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(threads * COUNTER_ROW_SIZE * Float64Array.BYTES_PER_ELEMENT);
+}
+
+/** The row of one thread. Only that thread writes it. */
+export function counterRow(buffer: SharedArrayBuffer, thread: number): Float64Array {
+  return new Float64Array(
+    buffer,
+    thread * COUNTER_ROW_SIZE * Float64Array.BYTES_PER_ELEMENT,
+    COUNTER_ROW_SIZE,
+  );
+}
+
+/** Sum of all threads, by name. Packets that merely changed threads are counted in `to-dispatcher` once more. */
+export function sumCounters(buffer: SharedArrayBuffer): Record<CounterName, number> {
+  const all = new Float64Array(buffer);
+  const sums = {} as Record<CounterName, number>;
+  for (const [index, info] of COUNTER_INFO.entries()) {
+    let sum = 0;
+    for (let at = index; at < all.length; at += COUNTER_ROW_SIZE) sum += all[at]!;
+    sums[info.name] = sum;
+  }
+  return sums;
+}
