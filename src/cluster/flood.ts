@@ -1,0 +1,69 @@
+/**
+ * Rates, and the state of flood (design section 3): above a rate of new sessions nothing is inserted or broadcast.
+ *
+ * A rate is a token bucket of a fifth of a second. A flood ends by itself a second after the bucket was last found
+ * empty. That somebody, here or elsewhere, is or was in flood is remembered, for misses are then hashed, not reset.
+ */
+
+import type { Context } from './context.ts';
+
+const BURST_SECONDS = 0.2;
+const FLOOD_HOLD_MS = 1_000;
+
+export class Rate {
+  readonly perSecond: number;
+  tokens: number;
+  takenAt = Number.NEGATIVE_INFINITY;
+
+  constructor(perSecond: number) {
+    this.perSecond = perSecond;
+    this.tokens = Math.max(1, perSecond * BURST_SECONDS);
+  }
+
+  /** Takes one token, or none if there is none. */
+  take(now: number): boolean {
+    const full = Math.max(1, this.perSecond * BURST_SECONDS);
+    if (now > this.takenAt) {
+      const gained =
+        this.takenAt === Number.NEGATIVE_INFINITY ? full : ((now - this.takenAt) * this.perSecond) / 1_000;
+      this.tokens = Math.min(full, this.tokens + gained);
+      this.takenAt = now;
+    }
+    if (this.tokens < 1) return false;
+    this.tokens--;
+    return true;
+  }
+}
+
+export class Flood {
+  readonly rate: Rate;
+  readonly context: Context;
+  until = Number.NEGATIVE_INFINITY;
+  lastAnywhere = Number.NEGATIVE_INFINITY;
+
+  constructor(context: Context) {
+    this.context = context;
+    this.rate = new Rate(context.settings.newSessionsPerSecond);
+  }
+
+  /** Counts a new session. @returns whether it must stay without a trace. */
+  admitNew(): boolean {
+    const { now } = this.context;
+    if (!this.rate.take(now)) this.until = now + FLOOD_HOLD_MS;
+    return this.here;
+  }
+
+  /** Whether this dispatcher is in flood; it says so in its heartbeats. */
+  get here(): boolean {
+    return this.context.now < this.until;
+  }
+
+  /** Whether any dispatcher is, or was a while ago. */
+  get anywhere(): boolean {
+    const { context } = this;
+    let flooding = this.here;
+    for (const peer of context.peers.values()) flooding ||= peer.flooding && peer.up;
+    if (flooding) this.lastAnywhere = context.now;
+    return context.now - this.lastAnywhere <= context.settings.floodMemoryMs;
+  }
+}

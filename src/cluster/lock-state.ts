@@ -1,0 +1,123 @@
+/**
+ * What a client lock is, own or learnt, and what is remembered of those that were voided.
+ *
+ * An own lock is one or more attempts (protocol.md, identities): each has its number, the server it intends, and the set
+ * that must still answer. A learnt lock binds this dispatcher to its holder until its lease ends, counted from the first
+ * receipt of the attempt (rule 2). `Remembered` is rule 1: the servers that voided locks may have used.
+ */
+
+import type { Waiting } from './context.ts';
+import type { NodeId } from './identity.ts';
+import type { LockRecord, Report } from './records.ts';
+import type { SessionKey } from './session-key.ts';
+
+/** What a lock is placed for. */
+export interface Claim {
+  readonly key: SessionKey;
+  readonly isn: number;
+  /** The incarnation whose end is known here, or NO_ISN. */
+  readonly previousIsn: number;
+  /** The generation to be made; 0 unless it rebinds (rule 10). */
+  readonly generation: number;
+  /** A server to take if it can be taken, or NO_SERVER. */
+  readonly proposal: number;
+  readonly confirm: boolean;
+}
+
+export interface OwnLock {
+  readonly kind: 'own';
+  readonly claim: Claim;
+  attempt: number;
+  server: number;
+  readonly placedAt: number;
+  readonly leaseEnd: number;
+  giveUpAt: number;
+  repeatAt: number;
+  /** Who was asked in this attempt, and who has not answered yet (rule 3). */
+  readonly asked: Set<NodeId>;
+  readonly pending: Set<NodeId>;
+  /** Who granted this attempt, with the incarnation that did. */
+  readonly granted: Map<NodeId, number>;
+  reports: Report[];
+  /** The largest server that was adopted from a report: makes adoption end. */
+  adopted: number;
+  readonly queue: Waiting[];
+}
+
+export interface ForeignLock {
+  readonly kind: 'foreign';
+  readonly holder: NodeId;
+  readonly tag: number;
+  record: LockRecord;
+  leaseEnd: number;
+  readonly queue: Waiting[];
+}
+
+export type Lock = OwnLock | ForeignLock;
+
+/** Reports kept for one key: one holder more than the races that were found need. */
+const REPORTS_PER_KEY = 3;
+
+export interface RememberedReport extends Report {
+  readonly until: number;
+}
+
+/** Intentions of voided locks by key text; oldest first, so forgetting is a walk from the front. */
+export class Remembered {
+  readonly byKey = new Map<string, readonly RememberedReport[]>();
+
+  add(text: string, report: Report, until: number): void {
+    const others = (this.byKey.get(text) ?? []).filter(
+      (one) => one.holder !== report.holder || one.tag !== report.tag,
+    );
+    this.byKey.delete(text);
+    this.byKey.set(text, [...others, { ...report, until }].slice(-REPORTS_PER_KEY));
+  }
+
+  of(text: string, now: number): readonly Report[] {
+    const all = this.byKey.get(text);
+    return all === undefined ? NO_REPORTS : all.filter((one) => one.until > now).map(plain);
+  }
+
+  /** Drops the report of one holder, whose lock is now known to have ended without a server. */
+  withdraw(text: string, holder: NodeId, tag: number): void {
+    const left = (this.byKey.get(text) ?? []).filter((one) => one.holder !== holder || one.tag !== tag);
+    if (left.length === 0) this.byKey.delete(text);
+    else this.byKey.set(text, left);
+  }
+
+  forget(text: string): void {
+    this.byKey.delete(text);
+  }
+
+  /** Forgets what is over, up to `count` keys. */
+  expire(now: number, count: number): void {
+    let left = count;
+    for (const [text, reports] of this.byKey) {
+      if (left-- <= 0 || reports.some((one) => one.until > now)) return;
+      this.byKey.delete(text);
+    }
+  }
+}
+
+const NO_REPORTS: readonly Report[] = [];
+
+function plain(one: RememberedReport): Report {
+  return { server: one.server, holder: one.holder, tag: one.tag };
+}
+
+/** The record that announces an own lock; the lease is what is left of it. */
+export function lockRecord(lock: OwnLock, now: number): LockRecord {
+  const { claim } = lock;
+  return {
+    type: 'lock',
+    key: claim.key,
+    attempt: lock.attempt,
+    isn: claim.isn,
+    previousIsn: claim.previousIsn,
+    generation: claim.generation,
+    server: lock.server,
+    leaseMs: lock.leaseEnd - now,
+    confirm: claim.confirm,
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * Questions about flows that nobody opened here (design section 2, rule 6; rules 5, 9, 11 and 19 of protocol.md).
+ *
+ * A question places no lock. It goes to every dispatcher that is not known to be stopped, is repeated to those that have
+ * not answered, and ends in one of three ways: an entry or a lock appears for it, all have said no, or its time is up.
+ * Silence is never a no.
+ */
+
+import type { Context, Waiting } from './context.ts';
+import { Deadlines } from './deadlines.ts';
+import type { Entries } from './entries.ts';
+import { BIT_TOMBSTONE, type Entry } from './entry.ts';
+import { Rate } from './flood.ts';
+import type { NodeId } from './identity.ts';
+import { lockRecord } from './lock-state.ts';
+import type { Locks } from './locks.ts';
+import type { NoRecord, QuestionRecord, Report } from './records.ts';
+import { type ReplyKey, SessionKey } from './session-key.ts';
+import type { WaitingRoom } from './waiting-room.ts';
+
+export interface Question {
+  readonly number: number;
+  readonly about: SessionKey | ReplyKey;
+  readonly pending: Set<NodeId>;
+  reports: readonly Report[];
+  readonly giveUpAt: number;
+  repeatAt: number;
+  readonly queue: Waiting[];
+}
+
+export class Questions {
+  readonly table = new Map<string, Question>();
+  readonly deadlines = new Deadlines<string>();
+  numbers = 0;
+  readonly rate: Rate;
+  /** All said no: the service's policy decides about these packets. */
+  onDenied: (waiting: Waiting, reports: readonly Report[]) => void = () => {};
+  readonly context: Context;
+  readonly locks: Locks;
+  readonly entries: Entries;
+  readonly room: WaitingRoom;
+
+  constructor(context: Context, locks: Locks, entries: Entries, room: WaitingRoom) {
+    this.context = context;
+    this.locks = locks;
+    this.entries = entries;
+    this.room = room;
+    this.rate = new Rate(context.settings.questionsPerSecond);
+  }
+
+  /** @returns false when the limit of questions is reached; the packet is the caller's still. */
+  ask(about: SessionKey | ReplyKey, waiting: Waiting): boolean {
+    const { context } = this;
+    const { now, settings } = context;
+    const asked = this.table.get(about.text);
+    if (asked !== undefined) {
+      this.room.admit(asked.queue, waiting);
+      return true;
+    }
+    const pending = new Set<NodeId>();
+    for (const peer of context.peers.values()) if (!peer.stopped) pending.add(peer.node);
+    if (pending.size === 0) {
+      this.onDenied(waiting, []);
+      return true;
+    }
+    if (!this.rate.take(now)) return false;
+    context.count('questions');
+    const question: Question = {
+      number: ++this.numbers,
+      about,
+      pending,
+      reports: [],
+      giveUpAt: now + settings.confirmTimeoutMs,
+      repeatAt: now + settings.repeatMs,
+      queue: [],
+    };
+    this.table.set(about.text, question);
+    this.room.admit(question.queue, waiting);
+    this.repeat(question);
+    return true;
+  }
+
+  repeat(question: Question): void {
+    const record: QuestionRecord = { type: 'question', question: question.number, about: question.about };
+    for (const node of question.pending) this.context.send(node, record);
+    this.deadlines.add(Math.min(question.repeatAt, question.giveUpAt), question.about.text);
+  }
+
+  /** A peer's question: the entry, our own lock, or an explicit no. */
+  heard(from: NodeId, record: QuestionRecord): void {
+    const { context } = this;
+    const { about, question } = record;
+    const flow = about instanceof SessionKey;
+    const entry = flow ? context.store.find(about) : context.store.findReply(about);
+    if (entry !== undefined && (entry.bits & BIT_TOMBSTONE) === 0) {
+      this.entries.sendTo(from, entry, 'answer', question);
+      return;
+    }
+    const lock = flow ? this.locks.valid(about) : undefined;
+    if (lock?.kind === 'own') {
+      context.send(from, lockRecord(lock, context.now));
+      return;
+    }
+    const reports = flow ? this.locks.remembered.of(about.text, context.now) : [];
+    context.send(from, { type: 'no', question, about, reports });
+  }
+
+  heardNo(from: NodeId, record: NoRecord): void {
+    const question = this.table.get(record.about.text);
+    if (question === undefined || question.number !== record.question) return;
+    question.reports = [...question.reports, ...record.reports];
+    this.denied(question, from);
+  }
+
+  /** An entry came as an answer and did not settle the question: it says that much, no more. */
+  heardRefused(from: NodeId, number: number, text: string): void {
+    const question = this.table.get(text);
+    if (question !== undefined && question.number === number) this.denied(question, from);
+  }
+
+  denied(question: Question, from: NodeId): void {
+    if (!question.pending.delete(from) || question.pending.size > 0) return;
+    this.table.delete(question.about.text);
+    for (const waiting of this.room.take(question.queue)) this.onDenied(waiting, question.reports);
+  }
+
+  /** Rule 11: every question is looked at again whenever an entry for it appears. */
+  entryAppeared(entry: Entry): void {
+    if (this.table.size === 0 || (entry.bits & BIT_TOMBSTONE) !== 0) return;
+    this.settle(entry.key.text);
+    const reply = this.context.environment.replyKey(entry.key, entry.server);
+    if (reply !== undefined) this.settle(reply.text);
+  }
+
+  /** An entry or a lock stands now: the packets are looked at anew. */
+  settle(text: string): void {
+    const question = this.table.get(text);
+    if (question === undefined) return;
+    this.table.delete(text);
+    this.room.release(question.queue);
+  }
+
+  /** A peer is known to be stopped: it need not answer any more. */
+  peerStopped(node: NodeId): void {
+    for (const question of [...this.table.values()]) this.denied(question, node);
+  }
+
+  /** A deadline has come. */
+  due(text: string): void {
+    const { context } = this;
+    const question = this.table.get(text);
+    if (question === undefined) return;
+    if (context.now >= question.giveUpAt) {
+      context.count('questionsUnanswered');
+      this.table.delete(text);
+      this.room.dropAll(question.queue, 'question-unanswered');
+    } else if (context.now >= question.repeatAt) {
+      question.repeatAt = context.now + context.settings.repeatMs;
+      this.repeat(question);
+    }
+  }
+}

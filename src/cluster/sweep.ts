@@ -1,0 +1,66 @@
+/**
+ * The slow walk over all entries, in bounded steps: expiry, tombstones, sparse refresh (rules 13-15 of protocol.md).
+ *
+ * Expiry is local and tells nobody; a closing entry becomes a tombstone and goes when no old record can arrive any more.
+ * Who forwarded for a flow and has heard no refresh for a third of its time-out sends one; the jitter is a hash of key
+ * and dispatcher, so that as a rule one speaks for all. `visit` lets digests and repairs ride on the same walk.
+ */
+
+import type { Context } from './context.ts';
+import type { Entries } from './entries.ts';
+import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded } from './entry.ts';
+import { mix } from './identity.ts';
+
+export class Sweep {
+  cursor = 0;
+  nextAt = 0;
+  /** Called for each live entry visited, and at the end of each pass. */
+  visit: (entry: Entry) => void = () => {};
+  onPass: () => void = () => {};
+  /** Overload sheds refreshes before entries: set while the way out is full. */
+  shedding = false;
+  readonly context: Context;
+  readonly entries: Entries;
+
+  constructor(context: Context, entries: Entries) {
+    this.context = context;
+    this.entries = entries;
+  }
+
+  step(): void {
+    const { now, settings, store } = this.context;
+    if (now < this.nextAt) return;
+    this.nextAt = now + settings.sweepMs;
+    this.cursor = store.scan(this.cursor, settings.sweepCount, (entry) => {
+      this.look(entry);
+    });
+    if (this.cursor === 0) this.onPass();
+  }
+
+  look(entry: Entry): void {
+    const { now, settings, store } = this.context;
+    const idle = now - entry.lastSeen;
+    if ((entry.bits & BIT_TOMBSTONE) !== 0) {
+      if (idle >= settings.tombstoneMs) store.remove(entry.key);
+      return;
+    }
+    if (idle >= this.entries.limit(entry, entry.bits)) {
+      if ((entry.bits & BIT_CLOSING) === 0) store.remove(entry.key);
+      else store.put({ ...entry, bits: entry.bits | BIT_TOMBSTONE, lastSeen: now }, undefined);
+      return;
+    }
+    if (!isEnded(entry)) this.refresh(entry);
+    this.visit(entry);
+  }
+
+  refresh(entry: Entry): void {
+    if (entry.lastSeen <= entry.refreshedAt || this.shedding) return;
+    const { now, seed, self } = this.context;
+    const third = this.entries.limit(entry, entry.sharedBits) / 3;
+    const jitter = (mix(entry.key.hash(seed), self) % 1024) / 1024;
+    if (now - entry.refreshedAt < third * (1 + jitter / 4)) return;
+    const next = { ...entry, refreshedAt: now, sharedBits: entry.bits };
+    this.entries.keep(next);
+    this.entries.tell(next, 'refresh');
+  }
+}
