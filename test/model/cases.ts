@@ -1,0 +1,302 @@
+/**
+ * The cases of the exhaustive check. Each row of protocol.md's table of traces is one, by its name there.
+ */
+
+import type { ServicePolicy } from '../../src/cluster/context.ts';
+import { BIT_CLOSING, type Entry, NO_ISN } from '../../src/cluster/entry.ts';
+import type { SessionKey } from '../../src/cluster/session-key.ts';
+import {
+  ack,
+  flowKey,
+  type ModelCase,
+  nodeAt,
+  type ScriptEvent,
+  sessionKey,
+  syn,
+  udp,
+  type World,
+} from './world.ts';
+
+const NEVER = 1e9;
+const POLICY: ServicePolicy = {
+  udp: false,
+  lock: 'confirm',
+  unknown: 'reset',
+  rebind: false,
+  timeouts: { tcpEstablished: NEVER, tcpOpening: NEVER, tcpClosing: NEVER, udp: NEVER, client: NEVER },
+};
+const AUTO: ServicePolicy = { ...POLICY, lock: 'auto' };
+const UDP: ServicePolicy = { ...POLICY, udp: true };
+
+const BOTH = [0, 1];
+const ALL = [0, 1, 2];
+const FLOW = flowKey(1);
+const OTHER = flowKey(2);
+
+function forwarded(world: World, handle: number): boolean {
+  return world.ends.get(handle) === 'forward';
+}
+
+function hold(world: World, index: number, key: SessionKey, part: Partial<Entry>): void {
+  world.mine(index).entries.keep({
+    key,
+    isn: 0,
+    previousIsn: NO_ISN,
+    generation: 0,
+    server: 1,
+    origin: nodeAt(0),
+    bits: 0,
+    openedAt: -1_000,
+    lastSeen: 0,
+    refreshedAt: 0,
+    sharedBits: 0,
+    ...part,
+  });
+}
+
+function holdAll(world: World, key: SessionKey, part: Partial<Entry>): void {
+  for (let index = 0; index < world.cores.length; index++) hold(world, index, key, part);
+}
+
+function closes(index: number, key: SessionKey, when: (world: World) => boolean): ScriptEvent {
+  return {
+    name: `both FINs at ${index}`,
+    when: (world) => world.alive[index] === true && when(world),
+    run: (world) => world.step(index, { kind: 'note', key, bits: BIT_CLOSING }),
+  };
+}
+
+/** A packet that was answered with a reset although its flow lives somewhere. */
+function noReset(world: World): string | undefined {
+  for (const [handle, how] of world.ends) if (how === 'reset') return `packet ${handle} was reset`;
+  return undefined;
+}
+
+export const CASES: readonly ModelCase[] = [
+  {
+    name: 'two sessions, a crash, a loss',
+    rule: 'locks, 1-6',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH },
+      { packet: udp(3, OTHER), at: BOTH },
+    ],
+    losses: 1,
+    crashes: 1,
+  },
+  {
+    name: 'two sessions, a false suspicion, a loss',
+    rule: 'locks, order of entries',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH },
+      { packet: udp(3, OTHER), at: [0] },
+    ],
+    losses: 1,
+    suspicions: 1,
+  },
+  {
+    name: 'race, duplicated datagrams',
+    rule: 'design 5, attempts',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH },
+      { packet: udp(3, FLOW), at: BOTH },
+    ],
+    duplicates: 1,
+    losses: 1,
+  },
+  {
+    name: 'three dispatchers race',
+    rule: 'design 5 and 8, two hops are few',
+    nodes: 3,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [1] },
+    ],
+  },
+  {
+    name: 'crash after selection',
+    rule: '1',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [1] },
+    ],
+    crashes: 1,
+    losses: 1,
+  },
+  {
+    name: 'silence is no no',
+    rule: '5, design 6',
+    nodes: 2,
+    policy: POLICY,
+    prepare: (world) => hold(world, 0, FLOW, { isn: 1, server: 1 }),
+    packets: [{ packet: ack(1, FLOW, 1), at: [1] }],
+    losses: 3,
+    crashes: 1,
+    check: noReset,
+  },
+  {
+    name: 'port reuse',
+    rule: 'incarnation, 7',
+    nodes: 2,
+    policy: AUTO,
+    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 1 }),
+    events: [closes(0, FLOW, () => true)],
+    packets: [
+      { packet: syn(1, FLOW, 2), at: [0], when: (world) => world.happened.has(0) },
+      { packet: ack(2, FLOW, 2), at: BOTH, when: (world) => forwarded(world, (2 << 8) | 1) },
+      { packet: ack(3, FLOW, 2), at: BOTH, when: (world) => forwarded(world, (2 << 8) | 1) },
+    ],
+    check: noReset,
+  },
+  {
+    name: 'late close',
+    rule: 'incarnation',
+    nodes: 2,
+    policy: AUTO,
+    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 1 }),
+    events: [closes(0, FLOW, () => true)],
+    packets: [
+      { packet: syn(1, FLOW, 2), at: BOTH, when: (world) => world.happened.has(0) },
+      { packet: ack(2, FLOW, 2), at: BOTH, when: (world) => forwarded(world, (2 << 8) | 1) },
+    ],
+    duplicates: 1,
+    check: (world) => {
+      for (const core of world.cores) {
+        const entry = core.context.store.find(FLOW);
+        if (entry?.isn === 2 && (entry.bits & BIT_CLOSING) !== 0) return 'the close of ISN 1 closed ISN 2';
+      }
+      return noReset(world);
+    },
+  },
+  {
+    name: 'resurrection by resend',
+    rule: '13',
+    nodes: 2,
+    policy: AUTO,
+    packets: [{ packet: syn(1, FLOW, 1), at: [0] }],
+    events: [closes(0, FLOW, (world) => forwarded(world, (1 << 8) | 1))],
+    duplicates: 1,
+    check: (world) => {
+      if (world.messages.size > 0 || !world.happened.has(0)) return undefined;
+      const entry = world.cores[1]!.context.store.find(FLOW);
+      return entry !== undefined && (entry.bits & BIT_CLOSING) === 0 ? 'the closed flow lives' : undefined;
+    },
+  },
+  {
+    name: 'stale grant',
+    rule: 'attempt, 5',
+    nodes: 3,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [2] },
+      { packet: udp(3, FLOW), at: [2] },
+    ],
+    maxStates: 250_000,
+  },
+  {
+    name: 'session captures old flow',
+    rule: '9',
+    nodes: 2,
+    policy: AUTO,
+    prepare: (world) => {
+      hold(world, 0, FLOW, { isn: 1, server: 1 });
+      holdAll(world, sessionKey(1), { server: 1 });
+    },
+    events: [
+      {
+        name: 'server 1 drained',
+        when: () => true,
+        run: (world) => {
+          world.drained = new Set([1]);
+        },
+      },
+    ],
+    packets: [
+      { packet: syn(1, flowKey(1, 81), 2, sessionKey(1)), at: [0] },
+      { packet: ack(2, FLOW, 1, sessionKey(1)), at: [1] },
+    ],
+    check: (world) => {
+      const servers = world.saw.get(`${sessionKey(1).text}#1`);
+      return servers !== undefined && !servers.has(1) ? 'flow 1 left its server' : noReset(world);
+    },
+  },
+  {
+    name: 'conflict that stays',
+    rule: 'order of entries',
+    nodes: 3,
+    policy: UDP,
+    prepare: (world) => {
+      world.excuse = 'conflict';
+      hold(world, 0, FLOW, { server: 1, origin: nodeAt(0) });
+      hold(world, 1, FLOW, { server: 2, origin: nodeAt(1), bits: 1 });
+      hold(world, 2, FLOW, { server: 2, origin: nodeAt(1) });
+      const { entries, context } = world.cores[0]!;
+      const record = entries.record(context.store.find(FLOW)!, 'changed', 0);
+      world.post({ from: 0, to: 1, cargo: record, durable: true });
+      world.post({ from: 0, to: 2, cargo: record, durable: true });
+    },
+    packets: [{ packet: udp(1, FLOW), at: ALL }],
+    check: (world) => {
+      if (world.messages.size > 0) return undefined;
+      const servers = new Set(world.cores.map((core) => core.context.store.find(FLOW)?.server));
+      return servers.size > 1 ? `tables differ: ${[...servers].join(' ')}` : undefined;
+    },
+  },
+  {
+    name: 'double rebinding',
+    rule: '10',
+    nodes: 2,
+    policy: { ...UDP, rebind: true },
+    prepare: (world) => {
+      holdAll(world, FLOW, { server: 1 });
+      world.down = new Set([1]);
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH },
+    ],
+    losses: 1,
+  },
+  {
+    name: 'phantom lock',
+    rule: '2, 4',
+    nodes: 3,
+    policy: UDP,
+    prepare: (world) => {
+      for (const index of [1, 2]) world.mine(index).context.peers.get(nodeAt(0))!.hearsMe = false;
+      for (const peer of world.mine(0).context.peers.values()) peer.up = false;
+      world.excuse = 'asymmetric partition';
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [1] },
+    ],
+  },
+  {
+    name: 'reply at who never saw the request',
+    rule: '18, 19',
+    nodes: 2,
+    nat: true,
+    policy: AUTO,
+    packets: [
+      { packet: syn(1, FLOW, 1), at: [0] },
+      { packet: syn(2, flowKey(1, 81), 2), at: BOTH },
+    ],
+    check: (world) => {
+      if (world.messages.size > 0) return undefined;
+      return undefined;
+    },
+  },
+];
