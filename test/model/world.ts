@@ -57,6 +57,8 @@ export interface ModelCase {
   readonly suspicions?: number;
   /** Whether runs in which silence was taken for a grant are followed (excused), or cut off (the assumption). */
   readonly grantsByTimeout?: boolean;
+  /** Whether locks and questions are repeated; by default where something can be lost. */
+  readonly repeats?: boolean;
   /** Puts the cores into their first state. */
   readonly prepare?: (world: World) => void;
   /** More that must hold in each state. */
