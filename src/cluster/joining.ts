@@ -1,0 +1,136 @@
+/**
+ * From start to ready (rules 16 and 17 of protocol.md).
+ *
+ *   waiting -> copying -> catching up -> ready          waiting -> ready, when nobody is
+ *
+ * The copy of a table carries the vector of streams that it includes; the joiner is ready when it has each live sender's
+ * stream from there on. Gaps that cannot be filled any more mean another copy. If no ready dispatcher is heard for
+ * `aloneAfterMs`, the best-ranked of those present is ready with what it has, and the others copy from it.
+ */
+
+import { type Context, isLive } from './context.ts';
+import { type NodeId, outranks } from './identity.ts';
+import type { Membership } from './membership.ts';
+
+export interface VectorPart {
+  readonly node: NodeId;
+  readonly tag: number;
+  /** All up to here is in the copy. */
+  readonly sequence: number;
+}
+
+export type JoinState =
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'copying'; readonly from: NodeId; readonly since: number }
+  | { readonly kind: 'catching-up'; readonly targets: readonly VectorPart[] }
+  | { readonly kind: 'ready' };
+
+/** All dispatchers rank themselves by this hash when nobody is ready. */
+const FIRST_READY = 0x6c617463;
+/** A source that says nothing for so long is given up. */
+const COPY_SILENCE_MS = 5_000;
+
+export class Joining {
+  state: JoinState = { kind: 'waiting' };
+  aloneSince: number;
+  progressAt = 0;
+  copies = 0;
+  readonly tried = new Set<NodeId>();
+  readonly context: Context;
+  readonly membership: Membership;
+  readonly aloneAfterMs: number;
+
+  constructor(context: Context, membership: Membership, aloneAfterMs: number, now: number) {
+    this.context = context;
+    this.membership = membership;
+    this.aloneAfterMs = aloneAfterMs;
+    this.aloneSince = now;
+  }
+
+  /** @returns whom to ask for a copy, when that changed. Sets `context.ready` in the end. */
+  step(now: number): NodeId | undefined {
+    switch (this.state.kind) {
+      case 'ready':
+        return undefined;
+      case 'waiting':
+        return this.wait(now);
+      case 'copying': {
+        const source = this.context.peers.get(this.state.from);
+        const dead = source === undefined || !isLive(source) || !source.ready;
+        if (!dead && now - Math.max(this.progressAt, this.state.since) < COPY_SILENCE_MS) return undefined;
+        this.failed(now);
+        return this.wait(now);
+      }
+      case 'catching-up':
+        this.catchUp(now, this.state.targets);
+        return undefined;
+    }
+  }
+
+  wait(now: number): NodeId | undefined {
+    const { context } = this;
+    const ready: NodeId[] = [];
+    let best = context.self;
+    for (const peer of context.peers.values()) {
+      if (!isLive(peer)) continue;
+      if (peer.ready) ready.push(peer.node);
+      if (outranks(context.seed, FIRST_READY, peer.node, best)) best = peer.node;
+    }
+    if (ready.length > 0) {
+      this.aloneSince = now;
+      const fresh = ready.filter((node) => !this.tried.has(node));
+      if (fresh.length === 0) this.tried.clear();
+      const from = (fresh.length > 0 ? fresh : ready).reduce((a, b) =>
+        outranks(context.seed, context.self, a, b) ? a : b,
+      );
+      this.state = { kind: 'copying', from, since: now };
+      this.copies++;
+      return from;
+    }
+    if (now - this.aloneSince >= this.aloneAfterMs && best === context.self) this.becomeReady();
+    return undefined;
+  }
+
+  /** The copy could not be had from this source. */
+  failed(now: number): void {
+    if (this.state.kind === 'copying') this.tried.add(this.state.from);
+    this.state = { kind: 'waiting' };
+    this.aloneSince = now;
+  }
+
+  /** The copy is complete. */
+  copied(now: number, vector: readonly VectorPart[]): void {
+    if (this.state.kind !== 'copying') return;
+    for (const { peer, stream } of this.membership.members.values()) {
+      if (peer.tag === 0) continue;
+      const part = vector.find((one) => one.node === peer.node && one.tag === peer.tag);
+      stream.behind = false;
+      stream.require(part?.sequence ?? 0, now);
+    }
+    const targets = [...this.membership.members.values()]
+      .filter((member) => isLive(member.peer))
+      .map((member) => ({ node: member.peer.node, tag: member.peer.tag, sequence: member.stream.next }));
+    this.state = { kind: 'catching-up', targets };
+    this.catchUp(now, targets);
+  }
+
+  catchUp(now: number, targets: readonly VectorPart[]): void {
+    let complete = true;
+    for (const target of targets) {
+      const member = this.membership.members.get(target.node);
+      if (member === undefined || member.peer.tag !== target.tag || !isLive(member.peer)) continue;
+      if (member.stream.behind) {
+        this.state = { kind: 'waiting' };
+        this.aloneSince = now;
+        return;
+      }
+      complete &&= !member.stream.lacks(target.sequence);
+    }
+    if (complete) this.becomeReady();
+  }
+
+  becomeReady(): void {
+    this.state = { kind: 'ready' };
+    this.context.ready = true;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * From records to sealed datagrams and back.
+ *
+ *   queue(record, to) ... flush(now) -> datagrams        open(bytes) -> sender, stream, sequence, records
+ *
+ * Records of one step share datagrams, up to the MTU: a lock and the update that ends it cost one header together.
+ * Three streams: `hello` before an incarnation is believed, `broadcast` (one datagram for all, kept in the ring), and one
+ * `unicast` stream for each peer in its present incarnation.
+ */
+
+import type { NodeId } from './identity.ts';
+import { type AnyRecord, MAX_RECORD_SIZE, RecordWriter, readRecords, recordSize } from './messages.ts';
+import {
+  HEADER_SIZE,
+  type Header,
+  type Life,
+  ReplayWindow,
+  readHeader,
+  type Sealer,
+  STREAM_BROADCAST,
+  STREAM_HELLO,
+  STREAM_UNICAST,
+  TAG_SIZE,
+} from './seal.ts';
+import { SentRing } from './streams.ts';
+
+/** IPv6 and UDP headers. */
+const IP_UDP_SIZE = 48;
+/** A repair wraps a datagram: its own header, tag, type, age and size. */
+const REPAIR_SIZE = HEADER_SIZE + TAG_SIZE + 7;
+
+export interface Datagram {
+  /** NOBODY: to each peer. */
+  readonly to: NodeId;
+  readonly bytes: Buffer;
+}
+
+export interface Opened {
+  readonly header: Header;
+  readonly records: readonly AnyRecord[];
+}
+
+export interface LinkCounters {
+  sentDatagrams: number;
+  sentBytes: number;
+  broadcastDatagrams: number;
+  refusedHeader: number;
+  refusedSeal: number;
+  refusedReplay: number;
+  refusedRecords: number;
+}
+
+interface Outgoing {
+  readonly stream: typeof STREAM_UNICAST | typeof STREAM_BROADCAST;
+  readonly peer: NodeId;
+  records: AnyRecord[];
+}
+
+export class Link {
+  readonly self: Life;
+  readonly sealer: Sealer;
+  readonly ring = new SentRing();
+  readonly plaintextSize: number;
+  readonly outgoing = new Map<NodeId, Outgoing>();
+  readonly sequences = new Map<string, number>();
+  readonly windows = new Map<string, ReplayWindow>();
+  readonly counters: LinkCounters = {
+    sentDatagrams: 0,
+    sentBytes: 0,
+    broadcastDatagrams: 0,
+    refusedHeader: 0,
+    refusedSeal: 0,
+    refusedReplay: 0,
+    refusedRecords: 0,
+  };
+
+  /** @param mtuBytes of the path between dispatchers, IP header included. */
+  constructor(self: Life, sealer: Sealer, mtuBytes: number) {
+    this.self = self;
+    this.sealer = sealer;
+    this.plaintextSize = mtuBytes - IP_UDP_SIZE - HEADER_SIZE - TAG_SIZE;
+  }
+
+  /** For the durable stream. */
+  broadcast(record: AnyRecord): void {
+    this.enqueue(0, STREAM_BROADCAST, record);
+  }
+
+  unicast(to: NodeId, record: AnyRecord): void {
+    this.enqueue(to, STREAM_UNICAST, record);
+  }
+
+  enqueue(peer: NodeId, stream: Outgoing['stream'], record: AnyRecord): void {
+    const waiting = this.outgoing.get(peer);
+    if (waiting === undefined) this.outgoing.set(peer, { stream, peer, records: [record] });
+    else waiting.records.push(record);
+  }
+
+  /** A datagram outside of any incarnation, at once. */
+  hello(to: NodeId, record: AnyRecord): Datagram {
+    const writer = new RecordWriter(64, this.self.node);
+    writer.write(record);
+    const plaintext = writer.writer.bytes.subarray(0, writer.end);
+    return { to, bytes: this.seal(STREAM_HELLO, undefined, plaintext) };
+  }
+
+  /** Seals all that was queued: the broadcast first, for an update leaves before what follows from it. */
+  flush(now: number, lifeOf: (node: NodeId) => Life | undefined): Datagram[] {
+    if (this.outgoing.size === 0) return [];
+    const datagrams: Datagram[] = [];
+    const all = [...this.outgoing.values()];
+    this.outgoing.clear();
+    const first = all.findIndex((one) => one.stream === STREAM_BROADCAST);
+    if (first > 0) all.unshift(...all.splice(first, 1));
+    for (const one of all) {
+      const life = one.stream === STREAM_UNICAST ? lifeOf(one.peer) : undefined;
+      if (one.stream === STREAM_UNICAST && life === undefined) continue;
+      this.pack(one, life, now, datagrams);
+    }
+    return datagrams;
+  }
+
+  pack(out: Outgoing, life: Life | undefined, now: number, datagrams: Datagram[]): void {
+    const room = out.stream === STREAM_BROADCAST ? this.plaintextSize - REPAIR_SIZE : this.plaintextSize;
+    let writer = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, this.self.node);
+    const emit = (): void => {
+      const plaintext = writer.writer.bytes.subarray(0, writer.end);
+      const bytes = this.seal(out.stream, life, plaintext);
+      if (out.stream === STREAM_BROADCAST) {
+        this.ring.add(bytes, now);
+        this.counters.broadcastDatagrams++;
+      }
+      datagrams.push({ to: out.peer, bytes });
+      writer = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, this.self.node);
+    };
+    for (const record of out.records) {
+      if (writer.end > 0 && writer.end + recordSize(record) > room) emit();
+      writer.write(record);
+    }
+    if (writer.end > 0) emit();
+  }
+
+  seal(stream: Header['stream'], life: Life | undefined, plaintext: Uint8Array): Buffer {
+    const name = life === undefined ? `${stream}` : `${stream}/${life.node}/${life.incarnation}`;
+    const sequence = (this.sequences.get(name) ?? 0) + 1;
+    this.sequences.set(name, sequence);
+    const bytes = this.sealer.seal({ stream, sender: this.self, sequence }, life, plaintext);
+    this.counters.sentDatagrams++;
+    this.counters.sentBytes += bytes.length;
+    return bytes;
+  }
+
+  /** Takes any bytes. @returns undefined for what is not of a cluster member, counted. Replays are the caller's to check. */
+  open(bytes: Buffer): Opened | undefined {
+    const header = readHeader(bytes);
+    if (header === undefined || header.sender.node === this.self.node) {
+      this.counters.refusedHeader++;
+      return undefined;
+    }
+    const plaintext = this.sealer.open(header, this.self, bytes);
+    if (plaintext === undefined) {
+      this.counters.refusedSeal++;
+      return undefined;
+    }
+    const records = readRecords(plaintext, header.sender.node);
+    if (records === undefined) {
+      this.counters.refusedRecords++;
+      return undefined;
+    }
+    return { header, records };
+  }
+
+  /** Whether a datagram of a believed incarnation comes for the first time. */
+  isNew(header: Header): boolean {
+    const name = `${header.sender.node}/${header.stream}`;
+    let window = this.windows.get(name);
+    if (window === undefined) {
+      window = new ReplayWindow();
+      this.windows.set(name, window);
+    }
+    if (window.take(header.sequence)) return true;
+    this.counters.refusedReplay++;
+    return false;
+  }
+
+  /** A peer has a new incarnation: its streams begin anew. */
+  forget(node: NodeId): void {
+    for (const stream of [STREAM_HELLO, STREAM_BROADCAST, STREAM_UNICAST])
+      this.windows.delete(`${node}/${stream}`);
+    for (const name of [...this.sequences.keys()]) {
+      if (name.startsWith(`${STREAM_UNICAST}/${node}/`)) this.sequences.delete(name);
+    }
+  }
+}

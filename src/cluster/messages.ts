@@ -1,0 +1,360 @@
+/**
+ * The bytes of session records, and of a datagram's plaintext: records one after another, to its end.
+ *
+ *     type   flags   body (big-endian)
+ *      1 lock     attempt u32, [key, isn u32, [previous isn u32], [generation u8], server u32], lease ms u16
+ *      2 grant    attempt u32, key, reports
+ *      3 refuse   attempt u32, then the body of a lock
+ *      4 unlock   attempt u32, key
+ *      5 question number u32, key or reply tuple
+ *      6 no       number u32, key or reply tuple, reports
+ *      8-14 entry by cause: [attempt u32], [key, isn, [previous], [generation], server], [origin u32], bits u8, [age, idle ms u32]
+ *     key: service u32, client 4 or 16 bytes, and of a flow client port u16, VIP port u16
+ *     reply tuple: protocol u8, server 4 or 16, port u16, client 4 or 16, port u16
+ *     reports: count u8, count x (server u32, holder u32, tag u32)
+ *     flags: 1 same claim (key, isn, previous, generation, server) as in the record before; 2 IPv4; 4 session key, of
+ *     question and no: reply tuple; 8 fresh: both ages below a millisecond; 16 origin is the sender; 32 previous isn
+ *     there; 64 generation there; 128 lock: wants a grant, entry: attempt there
+ *
+ * The decoder takes any bytes: what it cannot read ends the datagram, and all of it is refused.
+ */
+
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { NO_ISN, WIRE_BITS } from './entry.ts';
+import type { NodeId } from './identity.ts';
+import { type ControlRecord, controlSize, readControl, writeControl } from './messages-control.ts';
+import type { EntryCause, EntryRecord, LockRecord, Report, SessionRecord } from './records.ts';
+import { KIND_FLOW, KIND_SESSION, ReplyKey, SessionKey } from './session-key.ts';
+
+export type AnyRecord = SessionRecord | ControlRecord;
+
+const SAME = 1;
+const IPV4 = 2;
+const SESSION = 4;
+const TUPLE = 4;
+const FRESH = 8;
+const FROM_SENDER = 16;
+const PREVIOUS = 32;
+const GENERATION = 64;
+const LAST = 128;
+
+const LOCK = 1;
+const GRANT = 2;
+const REFUSE = 3;
+const UNLOCK = 4;
+const QUESTION = 5;
+const NO = 6;
+const ENTRY = 8;
+const CAUSES: readonly EntryCause[] = [
+  'selected',
+  'changed',
+  'refresh',
+  'answer',
+  'repair',
+  'correction',
+  'copy',
+];
+const MAX_REPORTS = 8;
+/** The longest session record: a "no" about an IPv6 reply tuple with all reports. */
+export const MAX_RECORD_SIZE = 160;
+
+/** What two records in a row may share. */
+interface ClaimPart {
+  readonly key: SessionKey;
+  readonly isn: number;
+  readonly previousIsn: number;
+  readonly generation: number;
+  readonly server: number;
+}
+
+/** Bytes that the record may take. */
+export function recordSize(record: AnyRecord): number {
+  return isControl(record) ? controlSize(record) : MAX_RECORD_SIZE;
+}
+
+export function isControl(record: AnyRecord): record is ControlRecord {
+  switch (record.type) {
+    case 'lock':
+    case 'grant':
+    case 'refuse':
+    case 'unlock':
+    case 'question':
+    case 'no':
+    case 'entry':
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** Writes records one after another into a plaintext. */
+export class RecordWriter {
+  readonly writer: ByteWriter;
+  readonly sender: NodeId;
+  before: ClaimPart | undefined;
+
+  /** @param size room in bytes; keep MAX_RECORD_SIZE free for the next record. */
+  constructor(size: number, sender: NodeId) {
+    this.writer = new ByteWriter(size);
+    this.sender = sender;
+  }
+
+  get end(): number {
+    return this.writer.end;
+  }
+
+  write(record: AnyRecord): void {
+    const { writer } = this;
+    switch (record.type) {
+      case 'lock':
+        writer.u8(LOCK);
+        this.lock(record, undefined);
+        break;
+      case 'refuse':
+        writer.u8(REFUSE);
+        this.lock(record.lock, record.attempt);
+        break;
+      case 'grant':
+        writer.u8(GRANT);
+        writer.u8(keyFlags(record.key));
+        writer.u32(record.attempt);
+        this.key(record.key);
+        this.reports(record.reports);
+        break;
+      case 'unlock':
+        writer.u8(UNLOCK);
+        writer.u8(keyFlags(record.key));
+        writer.u32(record.attempt);
+        this.key(record.key);
+        break;
+      case 'question':
+      case 'no':
+        writer.u8(record.type === 'no' ? NO : QUESTION);
+        this.about(record.about, record.question);
+        if (record.type === 'no') this.reports(record.reports);
+        break;
+      case 'entry':
+        this.entry(record);
+        break;
+      default:
+        writeControl(writer, record);
+    }
+  }
+
+  lock(record: LockRecord, refused: number | undefined): void {
+    const { writer } = this;
+    writer.u8(this.claimFlags(record) | (record.confirm ? LAST : 0));
+    if (refused !== undefined) writer.u32(refused);
+    writer.u32(record.attempt);
+    this.claim(record);
+    // Rounded up: the granter's time must not end before the holder's.
+    writer.u16(Math.ceil(record.leaseMs));
+  }
+
+  entry(record: EntryRecord): void {
+    const { writer } = this;
+    const fresh = record.ageMs < 1 && record.idleMs < 1;
+    writer.u8(ENTRY + CAUSES.indexOf(record.cause));
+    writer.u8(
+      this.claimFlags(record) |
+        (fresh ? FRESH : 0) |
+        (record.origin === this.sender ? FROM_SENDER : 0) |
+        (record.attempt !== 0 ? LAST : 0),
+    );
+    if (record.attempt !== 0) writer.u32(record.attempt);
+    this.claim(record);
+    if (record.origin !== this.sender) writer.u32(record.origin);
+    writer.u8(record.bits & WIRE_BITS);
+    if (!fresh) {
+      writer.duration(record.ageMs);
+      writer.duration(record.idleMs);
+    }
+  }
+
+  claimFlags(claim: ClaimPart): number {
+    if (this.before !== undefined && sameClaim(this.before, claim)) return SAME;
+    const previous = claim.previousIsn === NO_ISN ? 0 : PREVIOUS;
+    return keyFlags(claim.key) | previous | (claim.generation === 0 ? 0 : GENERATION);
+  }
+
+  claim(claim: ClaimPart): void {
+    const { writer } = this;
+    const same = this.before !== undefined && sameClaim(this.before, claim);
+    this.before = claim;
+    if (same) return;
+    this.key(claim.key);
+    writer.u32(claim.isn);
+    if (claim.previousIsn !== NO_ISN) writer.u32(claim.previousIsn);
+    if (claim.generation !== 0) writer.u8(claim.generation);
+    writer.u32(claim.server);
+  }
+
+  key(key: SessionKey): void {
+    const { writer } = this;
+    writer.u32(key.service);
+    writer.address(key.client, isShort(key.client));
+    if (key.kind === KIND_SESSION) return;
+    writer.u16(key.clientPort);
+    writer.u16(key.vipPort);
+  }
+
+  about(about: SessionKey | ReplyKey, question: number): void {
+    const { writer } = this;
+    if (about instanceof SessionKey) {
+      // Sessions are never asked about: the bit says reply tuple.
+      writer.u8(isShort(about.client) ? IPV4 : 0);
+      writer.u32(question);
+      this.key(about);
+      return;
+    }
+    const short = isShort(about.client) && isShort(about.server);
+    writer.u8(TUPLE | (short ? IPV4 : 0));
+    writer.u32(question);
+    writer.u8(about.protocol);
+    writer.address(about.server, short);
+    writer.u16(about.serverPort);
+    writer.address(about.client, short);
+    writer.u16(about.clientPort);
+  }
+
+  reports(reports: readonly Report[]): void {
+    const told = reports.slice(-MAX_REPORTS);
+    this.writer.u8(told.length);
+    for (const one of told) {
+      this.writer.u32(one.server);
+      this.writer.u32(one.holder);
+      this.writer.u32(one.tag);
+    }
+  }
+}
+
+function isShort(words: readonly [number, number, number, number]): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === 0xffff;
+}
+
+function keyFlags(key: SessionKey): number {
+  return (isShort(key.client) ? IPV4 : 0) | (key.kind === KIND_SESSION ? SESSION : 0);
+}
+
+function sameClaim(a: ClaimPart, b: ClaimPart): boolean {
+  if (a.isn !== b.isn || a.server !== b.server || a.generation !== b.generation) return false;
+  return a.previousIsn === b.previousIsn && (a.key === b.key || a.key.text === b.key.text);
+}
+
+/** Reads all records of a plaintext. @returns undefined when any of it cannot be read. Never throws. */
+export function readRecords(plaintext: Buffer, sender: NodeId): AnyRecord[] | undefined {
+  const reader = new ByteReader(plaintext);
+  const records: AnyRecord[] = [];
+  let before: ClaimPart | undefined;
+  while (!reader.done) {
+    const record = readRecord(reader, sender, before);
+    if (record === undefined || reader.failed) return undefined;
+    if (record.type === 'lock' || record.type === 'entry') before = record;
+    else if (record.type === 'refuse') before = record.lock;
+    records.push(record);
+  }
+  return reader.failed ? undefined : records;
+}
+
+function readRecord(
+  reader: ByteReader,
+  sender: NodeId,
+  before: ClaimPart | undefined,
+): AnyRecord | undefined {
+  const type = reader.u8();
+  if (type >= 32) return readControl(type, reader);
+  const flags = reader.u8();
+  switch (type) {
+    case LOCK:
+      return readLock(reader, flags, before);
+    case REFUSE: {
+      const attempt = reader.u32();
+      const lock = readLock(reader, flags, before);
+      return lock === undefined ? undefined : { type: 'refuse', attempt, lock };
+    }
+    case GRANT: {
+      const attempt = reader.u32();
+      return { type: 'grant', attempt, key: readKey(reader, flags), reports: readReports(reader) };
+    }
+    case UNLOCK: {
+      const attempt = reader.u32();
+      return { type: 'unlock', attempt, key: readKey(reader, flags) };
+    }
+    case QUESTION: {
+      const question = reader.u32();
+      return { type: 'question', question, about: readAbout(reader, flags) };
+    }
+    case NO: {
+      const question = reader.u32();
+      const about = readAbout(reader, flags);
+      return { type: 'no', question, about, reports: readReports(reader) };
+    }
+    default:
+      return readEntry(reader, type, flags, sender, before);
+  }
+}
+
+function readLock(reader: ByteReader, flags: number, before: ClaimPart | undefined): LockRecord | undefined {
+  const attempt = reader.u32();
+  const claim = readClaim(reader, flags, before);
+  if (claim === undefined) return undefined;
+  return { type: 'lock', attempt, ...claim, leaseMs: reader.u16(), confirm: (flags & LAST) !== 0 };
+}
+
+function readEntry(
+  reader: ByteReader,
+  type: number,
+  flags: number,
+  sender: NodeId,
+  before: ClaimPart | undefined,
+): EntryRecord | undefined {
+  const cause = CAUSES[type - ENTRY];
+  if (cause === undefined) return undefined;
+  const attempt = (flags & LAST) !== 0 ? reader.u32() : 0;
+  const claim = readClaim(reader, flags, before);
+  if (claim === undefined) return undefined;
+  const origin = (flags & FROM_SENDER) !== 0 ? sender : reader.u32();
+  const bits = reader.u8() & WIRE_BITS;
+  const fresh = (flags & FRESH) !== 0;
+  const ageMs = fresh ? 0 : reader.u32();
+  const idleMs = fresh ? 0 : reader.u32();
+  return { type: 'entry', cause, attempt, ...claim, origin, bits, ageMs, idleMs };
+}
+
+function readClaim(reader: ByteReader, flags: number, before: ClaimPart | undefined): ClaimPart | undefined {
+  if ((flags & SAME) !== 0) {
+    if (before === undefined) return undefined;
+    const { key, isn, previousIsn, generation, server } = before;
+    return { key, isn, previousIsn, generation, server };
+  }
+  const key = readKey(reader, flags);
+  const isn = reader.u32();
+  const previousIsn = (flags & PREVIOUS) !== 0 ? reader.u32() : NO_ISN;
+  const generation = (flags & GENERATION) !== 0 ? reader.u8() : 0;
+  return { key, isn, previousIsn, generation, server: reader.u32() };
+}
+
+function readKey(reader: ByteReader, flags: number): SessionKey {
+  const service = reader.u32();
+  const client = reader.address((flags & IPV4) !== 0);
+  if ((flags & SESSION) !== 0) return new SessionKey(service, KIND_SESSION, client, 0, 0);
+  return new SessionKey(service, KIND_FLOW, client, reader.u16(), reader.u16());
+}
+
+function readAbout(reader: ByteReader, flags: number): SessionKey | ReplyKey {
+  if ((flags & TUPLE) === 0) return readKey(reader, flags & IPV4);
+  const short = (flags & IPV4) !== 0;
+  const protocol = reader.u8();
+  const server = reader.address(short);
+  const serverPort = reader.u16();
+  return new ReplyKey(protocol, server, serverPort, reader.address(short), reader.u16());
+}
+
+function readReports(reader: ByteReader): Report[] {
+  const reports: Report[] = [];
+  const count = Math.min(reader.u8(), MAX_REPORTS);
+  for (let left = count; left > 0 && !reader.failed; left--) {
+    reports.push({ server: reader.u32(), holder: reader.u32(), tag: reader.u32() });
+  }
+  return reports;
+}
