@@ -18,6 +18,8 @@ import type { WaitingRoom } from './waiting-room.ts';
 
 export class OwnLocks {
   attempts = 0;
+  /** Those whose silence was last taken for a grant. */
+  silent: readonly NodeId[] = [];
   readonly context: Context;
   readonly locks: Locks;
   readonly entries: Entries;
@@ -252,7 +254,8 @@ export class OwnLocks {
     if (context.now >= lock.leaseEnd) {
       this.endEmpty(lock, 'waited-too-long');
     } else if (context.now >= lock.giveUpAt) {
-      for (const _silent of lock.pending) context.count('grantsByTimeout');
+      this.silent = [...lock.pending];
+      context.counters.grantsByTimeout += this.silent.length;
       lock.pending.clear();
       this.settle(lock);
     } else if (context.now >= lock.repeatAt) {

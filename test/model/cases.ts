@@ -80,8 +80,8 @@ export const CASES: readonly ModelCase[] = [
     policy: UDP,
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
-      { packet: udp(2, FLOW), at: BOTH },
-      { packet: udp(3, OTHER), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+      { packet: udp(3, OTHER), at: [0] },
     ],
     losses: 1,
     crashes: 1,
@@ -93,7 +93,7 @@ export const CASES: readonly ModelCase[] = [
     policy: UDP,
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
-      { packet: udp(2, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
       { packet: udp(3, OTHER), at: [0] },
     ],
     losses: 1,
@@ -106,8 +106,8 @@ export const CASES: readonly ModelCase[] = [
     policy: UDP,
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
-      { packet: udp(2, FLOW), at: BOTH },
-      { packet: udp(3, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+      { packet: udp(3, FLOW), at: BOTH, after: 1 },
     ],
     duplicates: 1,
     losses: 1,

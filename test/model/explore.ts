@@ -40,6 +40,7 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
       if (fault !== undefined)
         return { states: seen.size, ends, exhausted: false, fault, trace: traceOf(next) };
       if (next.cut) continue;
+      next.forgetDead();
       const digest = next.digest();
       if (seen.has(digest)) continue;
       if (seen.size >= maxStates) {
