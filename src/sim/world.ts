@@ -22,6 +22,8 @@ const SERVICE_TCP = 1;
 const SERVICE_UDP = 2;
 const LONG = 600_000;
 const START_MS = 900;
+/** So long after a restart what others say of a dispatcher may still be about its earlier life. */
+const RESTART_MS = 1_500;
 
 interface Flying {
   readonly connection: Connection;
@@ -158,14 +160,18 @@ export class SimulatedWorld {
   silence(nodes: readonly NodeId[]): void {
     for (const node of nodes) {
       const { alive, startedAt } = this.at(node);
-      if (alive && (startedAt === 0 || this.timeline.now - startedAt > 1_500)) this.assumptionBroken = true;
+      if (alive && (startedAt === 0 || this.timeline.now - startedAt > RESTART_MS))
+        this.assumptionBroken = true;
     }
   }
 
   /** Someone alive was taken for dead: one server is not promised in this run, unless it just started anew. */
   suspected(by: SimulatedDispatcher, other: SimulatedDispatcher): void {
+    const { startedAt } = other;
     if (by.node.membership.members.get(other.id)?.incarnation !== other.node.options.life.incarnation) return;
-    if (this.timeline.now > START_MS) this.assumptionBroken = true;
+    if (this.timeline.now > START_MS && (startedAt === 0 || this.timeline.now - startedAt > RESTART_MS)) {
+      this.assumptionBroken = true;
+    }
   }
 
   ended(packet: Packet, how: Parameters<NonNullable<Checker['packetEnded']>>[1], at: number): void {
@@ -266,6 +272,11 @@ export class SimulatedWorld {
     this.timeline.after(0.05, () => this.arrive(target, packet));
   }
 
+  /** Whether one server is promised for this connection. */
+  promises(connection: Connection): boolean {
+    return !connection.excused && !(connection.udp && this.options.lock === 'announce');
+  }
+
   /** A packet leaves a dispatcher, toward a server or a client. */
   forward(dispatcher: SimulatedDispatcher, packet: Packet, server: number): void {
     const flying = this.packets.get(packet.handle)!;
@@ -273,7 +284,7 @@ export class SimulatedWorld {
     if (flying.server === 0) {
       for (const checker of this.checkers) {
         checker.forwarded?.({
-          connection: connection.excused ? `${connection.name} ${server}` : connection.name,
+          connection: this.promises(connection) ? connection.name : `${connection.name} ${server}`,
           server,
           by: dispatcher.id,
           at: this.timeline.now,

@@ -1,12 +1,13 @@
-/** One server per session, wherever the assumptions of design section 3 hold. */
+/**
+ * One server per session, wherever the assumptions of design section 3 hold. The world leaves out what `announce` does
+ * not promise (datagrams that open), and connections whose first dispatcher died with what it alone knew.
+ */
 
 import type { CheckedWorld, Checker, Forwarded } from '../checker.ts';
 
 export class OneServer implements Checker {
   readonly name = 'one-server';
   readonly servers = new Map<string, Set<number>>();
-  /** Sessions that may move: their server went down or was drained. */
-  readonly excused = new Set<string>();
 
   forwarded(event: Forwarded): void {
     const seen = this.servers.get(event.connection);
