@@ -20,6 +20,8 @@ export interface Checker {
   packetCame?(packet: Packet, at: number): void;
   packetEnded?(packet: Packet, how: 'forward' | 'tunnel' | 'reset' | DropReason, at: number): void;
   tunnelled?(hops: number): void;
+  /** A dispatcher says that it is ready. */
+  ready?(joiner: SimulatedDispatcher, all: readonly SimulatedDispatcher[], now: number): void;
   /** What is wrong, one line each; empty when nothing is. */
   finish(world: CheckedWorld): readonly string[];
 }
@@ -31,5 +33,8 @@ export interface CheckedWorld {
   readonly dispatchers: readonly SimulatedDispatcher[];
   /** Something happened that suspends "one server" for the run: cuts, or silence taken for a grant. */
   readonly assumptionBroken: boolean;
+  readonly crashes: number;
+  /** Connections that came to their end by FINs. */
+  readonly closed: readonly { readonly flow: string; readonly isn: number }[];
   readonly connections: ReadonlyMap<string, { readonly broken: boolean; readonly finished: boolean }>;
 }

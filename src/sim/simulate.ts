@@ -3,7 +3,9 @@
  */
 
 import type { Checker } from './checker.ts';
+import { ClosedStayClosed } from './checkers/closed-stay-closed.ts';
 import { CountersAddUp } from './checkers/counters-add-up.ts';
+import { JoinerKnows } from './checkers/joiner-knows.ts';
 import { LocksEnd } from './checkers/locks-end.ts';
 import { NoLoops } from './checkers/no-loops.ts';
 import { NothingLost } from './checkers/nothing-lost.ts';
@@ -44,6 +46,8 @@ export function runSimulation(options: Partial<SimulationOptions>): SimulationSu
     new TablesConverge(),
     new NothingLost(),
     new CountersAddUp(),
+    new JoinerKnows(),
+    new ClosedStayClosed(),
   ];
   const world = new SimulatedWorld(all, checkers);
   const end = world.run();

@@ -127,6 +127,7 @@ export class SimulatedWorld {
         break;
       case 'ready':
         dispatcher.routed = true;
+        for (const checker of this.checkers) checker.ready?.(dispatcher, this.dispatchers, now);
         break;
       case 'peer': {
         const other = this.at(effect.change.node);
@@ -468,6 +469,10 @@ export class SimulatedWorld {
       leaseMs: alive[0]!.node.options.settings.leaseMs,
       dispatchers: alive,
       assumptionBroken: this.assumptionBroken,
+      crashes: this.options.crashes,
+      closed: [...this.connections.values()]
+        .filter((one) => one.finished && !one.udp && !one.broken)
+        .map((one) => ({ flow: one.flow.text, isn: one.isn })),
       connections: new Map(connections),
     };
   }

@@ -10,6 +10,7 @@ import {
   flowKey,
   type ModelCase,
   nodeAt,
+  reply,
   type ScriptEvent,
   sessionKey,
   syn,
@@ -194,6 +195,32 @@ export const CASES: readonly ModelCase[] = [
     },
   },
   {
+    name: 'resurrection after expiry',
+    rule: '13, 14',
+    nodes: 2,
+    policy: { ...AUTO, timeouts: { ...POLICY.timeouts, tcpClosing: 10 } },
+    packets: [{ packet: syn(1, FLOW, 1), at: [0] }],
+    events: [
+      closes(0, FLOW, (world) => forwarded(world, (1 << 8) | 1)),
+      {
+        name: 'the closing time-out at 1',
+        when: (world) => ((world.cores[1]!.context.store.find(FLOW)?.bits ?? 0) & BIT_CLOSING) !== 0,
+        run: (world) => {
+          const core = world.mine(1);
+          core.context.now = world.now + 20;
+          core.sweep.look(core.context.store.find(FLOW)!);
+          core.context.now = world.now;
+        },
+      },
+    ],
+    duplicates: 1,
+    check: (world) => {
+      if (world.messages.size > 0 || !world.happened.has(1)) return undefined;
+      const entry = world.cores[1]!.context.store.find(FLOW);
+      return entry !== undefined && (entry.bits & BIT_CLOSING) === 0 ? 'the closed flow lives' : undefined;
+    },
+  },
+  {
     name: 'stale grant',
     rule: 'attempt, 5',
     nodes: 3,
@@ -283,20 +310,107 @@ export const CASES: readonly ModelCase[] = [
       { packet: udp(1, FLOW), at: [0] },
       { packet: udp(2, FLOW), at: [1] },
     ],
+    check: (world) => {
+      for (const text of world.messages.keys()) {
+        if (text.startsWith('1>0 tunnel')) return 'a packet was tunnelled to a dispatcher that hears nobody';
+      }
+      return undefined;
+    },
   },
   {
-    name: 'reply at who never saw the request',
-    rule: '18, 19',
+    name: 'one client port, two VIP ports',
+    rule: '18',
     nodes: 2,
     nat: true,
     policy: AUTO,
     packets: [
       { packet: syn(1, FLOW, 1), at: [0] },
-      { packet: syn(2, flowKey(1, 81), 2), at: BOTH },
+      { packet: syn(2, flowKey(1, 81), 2), at: [0] },
     ],
     check: (world) => {
-      if (world.messages.size > 0) return undefined;
+      const entries = world.cores[0]!.context.store;
+      if (world.messages.size > 0 || world.came.size < 2) return undefined;
+      if (entries.find(FLOW) === undefined) return 'the first flow lost its entry';
       return undefined;
     },
+  },
+  {
+    name: 'reply at who never saw the request',
+    rule: '11, 19',
+    nodes: 2,
+    nat: true,
+    policy: AUTO,
+    packets: [
+      { packet: syn(1, FLOW, 1), at: [0] },
+      { packet: reply(2, 1), at: BOTH, when: (world) => forwarded(world, (1 << 8) | 1) },
+    ],
+    check: (world) => (world.ends.get(2) === 'reply-unknown' ? 'the reply was dropped' : undefined),
+  },
+  {
+    name: 'crash after selection, another locks',
+    rule: '1',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      // Dispatcher 1 granted somebody who intended server 3, and who is dead by now; dispatcher 0 knows nothing of it.
+      const report = { server: 3, holder: 9, tag: 5 };
+      world.mine(1).locks.remembered.add(FLOW.text, report, NEVER);
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+    ],
+    check: (world) => {
+      for (const servers of world.saw.values())
+        if (!servers.has(3)) return 'the server that may have been used is not';
+      return undefined;
+    },
+  },
+  {
+    name: 'unlock when no server is left',
+    rule: '6',
+    nodes: 2,
+    policy: UDP,
+    events: [
+      {
+        name: 'all servers go down',
+        when: (world) => world.came.size === 1,
+        run: (world) => {
+          world.down = new Set([1, 2, 3, 4]);
+        },
+      },
+    ],
+    packets: [{ packet: udp(1, FLOW), at: [0] }],
+    check: (world) => {
+      if (world.now > 0 || world.messages.size > 0 || world.ends.get(1) !== 'no-server') return undefined;
+      return world.cores[1]!.locks.table.size > 0 ? 'a lock that ended is still held' : undefined;
+    },
+  },
+  {
+    name: 'two hops are few',
+    rule: 'design 8',
+    nodes: 4,
+    policy: UDP,
+    prepare: (world) => {
+      for (const index of [1, 2, 3]) {
+        world.mine(index).locks.learn(
+          nodeAt(index - 1),
+          {
+            type: 'lock',
+            key: FLOW,
+            attempt: 1,
+            isn: 0,
+            previousIsn: NO_ISN,
+            generation: 0,
+            server: 1,
+            leaseMs: 40,
+            confirm: false,
+          },
+          [],
+        );
+      }
+    },
+    packets: [{ packet: udp(1, FLOW), at: [3] }],
+    maxStates: 100_000,
   },
 ];

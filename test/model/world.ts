@@ -557,3 +557,9 @@ export function udp(handle: number, flow: SessionKey): Packet {
 export function ack(handle: number, flow: SessionKey, isn: number, session?: SessionKey): Packet {
   return { ...BASE, handle: (isn << 8) | handle, flow, session, opens: false, isn: 0, life: true };
 }
+
+/** A server's answer to the flow of client 1. */
+export function reply(handle: number, server: number): Packet {
+  const tuple = new ReplyKey(6, [0, 0, 0xffff, server], 80, [0, 0, 0xffff, 1], 1_000);
+  return { ...BASE, handle, flow: undefined, opens: false, isn: 0, life: true, reply: tuple };
+}

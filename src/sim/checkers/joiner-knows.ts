@@ -1,0 +1,28 @@
+/** Who reports ready holds every live entry that all others that are ready have held for a while (rule 16). */
+
+import { isEnded } from '../../cluster/entry.ts';
+import type { Checker } from '../checker.ts';
+import type { SimulatedDispatcher } from '../dispatcher.ts';
+
+/** Younger entries may be under way, ms. */
+const UNDER_WAY_MS = 400;
+
+export class JoinerKnows implements Checker {
+  readonly name = 'joiner-knows';
+  readonly faults: string[] = [];
+
+  ready(joiner: SimulatedDispatcher, all: readonly SimulatedDispatcher[], now: number): void {
+    const others = all.filter((one) => one !== joiner && one.alive && one.node.core.context.ready);
+    const [first, ...rest] = others;
+    if (first === undefined) return;
+    for (const [text, entry] of first.store.entries) {
+      if (isEnded(entry) || first.local(now) - entry.openedAt < UNDER_WAY_MS) continue;
+      if (!rest.every((one) => one.store.entries.has(text)) || joiner.store.entries.has(text)) continue;
+      this.faults.push(`${joiner.name} is ready without ${text}`);
+    }
+  }
+
+  finish(): readonly string[] {
+    return this.faults;
+  }
+}
