@@ -82,7 +82,7 @@ export const CASES: readonly ModelCase[] = [
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
       { packet: udp(2, FLOW), at: BOTH, after: 0 },
-      { packet: udp(3, OTHER), at: [0] },
+      { packet: udp(3, OTHER), at: [0], early: true },
     ],
     losses: 1,
     crashes: 1,
@@ -95,7 +95,7 @@ export const CASES: readonly ModelCase[] = [
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
       { packet: udp(2, FLOW), at: BOTH, after: 0 },
-      { packet: udp(3, OTHER), at: [0] },
+      { packet: udp(3, OTHER), at: [0], early: true },
     ],
     losses: 1,
     suspicions: 1,
@@ -122,6 +122,20 @@ export const CASES: readonly ModelCase[] = [
       { packet: udp(1, FLOW), at: [0] },
       { packet: udp(2, FLOW), at: [1] },
     ],
+    // Rule 4: whoever is taken for a holder has placed that attempt itself. Design 5: of two, one yields.
+    check: (world) => {
+      const texts = [...world.messages.keys()];
+      const refuses = (way: string): boolean =>
+        texts.some((text) => text.startsWith(`${way} {"type":"refuse"`));
+      if (refuses('0>1') && refuses('1>0')) return 'both refuse';
+      for (const core of world.cores) {
+        const lock = core.locks.table.get(FLOW.text);
+        if (lock?.kind !== 'foreign') continue;
+        if (world.cores[lock.holder - 1]!.own.attempts < lock.record.attempt)
+          return 'a lock was learnt of a third';
+      }
+      return undefined;
+    },
   },
   {
     name: 'crash after selection',
@@ -148,10 +162,11 @@ export const CASES: readonly ModelCase[] = [
   },
   {
     name: 'port reuse',
+    keepDead: true,
     rule: 'incarnation, 7',
     nodes: 2,
     policy: AUTO,
-    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 1 }),
+    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 3 }),
     events: [closes(0, FLOW, () => true)],
     packets: [
       { packet: syn(1, FLOW, 2), at: [0], when: (world) => world.happened.has(0) },
@@ -162,10 +177,11 @@ export const CASES: readonly ModelCase[] = [
   },
   {
     name: 'late close',
+    keepDead: true,
     rule: 'incarnation',
     nodes: 2,
     policy: AUTO,
-    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 1 }),
+    prepare: (world) => holdAll(world, FLOW, { isn: 1, server: 3 }),
     events: [closes(0, FLOW, () => true)],
     packets: [
       { packet: syn(1, FLOW, 2), at: BOTH, when: (world) => world.happened.has(0) },
@@ -182,6 +198,7 @@ export const CASES: readonly ModelCase[] = [
   },
   {
     name: 'resurrection by resend',
+    keepDead: true,
     rule: '13',
     nodes: 2,
     policy: AUTO,
@@ -196,6 +213,7 @@ export const CASES: readonly ModelCase[] = [
   },
   {
     name: 'resurrection after expiry',
+    keepDead: true,
     rule: '13, 14',
     nodes: 2,
     policy: { ...AUTO, timeouts: { ...POLICY.timeouts, tcpClosing: 10 } },
@@ -225,11 +243,19 @@ export const CASES: readonly ModelCase[] = [
     rule: 'attempt, 5',
     nodes: 3,
     policy: UDP,
+    prepare: (world) => {
+      // Dispatcher 2 placed a lock and yielded; the grants of that attempt are still under way.
+      world.mine(2).own.attempts = 1;
+      for (const from of [0, 1]) {
+        const cargo = { type: 'grant', key: FLOW, attempt: 1, reports: [] } as const;
+        world.post({ from, to: 2, cargo, durable: false });
+      }
+    },
     packets: [
       { packet: udp(1, FLOW), at: [0] },
       { packet: udp(2, FLOW), at: [2] },
-      { packet: udp(3, FLOW), at: [2] },
     ],
+    keepDead: true,
     maxStates: 250_000,
   },
   {
@@ -287,8 +313,8 @@ export const CASES: readonly ModelCase[] = [
     nodes: 2,
     policy: { ...UDP, rebind: true },
     prepare: (world) => {
-      holdAll(world, FLOW, { server: 1 });
-      world.down = new Set([1]);
+      holdAll(world, FLOW, { server: 4 });
+      world.down = new Set([4]);
     },
     packets: [
       { packet: udp(1, FLOW), at: BOTH },

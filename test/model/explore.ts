@@ -36,7 +36,7 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
       const next = world.copy();
       next.trace = { move: move.name, before: world.trace };
       move.run(next);
-      const fault = next.fault ?? model.check?.(next);
+      const fault = next.fault ?? (next.cut ? undefined : model.check?.(next));
       if (fault !== undefined)
         return { states: seen.size, ends, exhausted: false, fault, trace: traceOf(next) };
       if (next.cut) continue;

@@ -34,6 +34,8 @@ export interface ScriptPacket {
   readonly at: readonly number[];
   /** It is like that packet of the script, so only the order in which they stand is tried. */
   readonly after?: number;
+  /** Comes before the clock first moves: keeps the product of two sessions small. */
+  readonly early?: boolean;
   /** When it may come. */
   readonly when?: (world: World) => boolean;
 }
@@ -66,6 +68,8 @@ export interface ModelCase {
   readonly prepare?: (world: World) => void;
   /** More that must hold in each state. */
   readonly check?: (world: World) => string | undefined;
+  /** Answers to what is over are delivered all the same. */
+  readonly keepDead?: boolean;
   readonly maxStates?: number;
 }
 
@@ -259,6 +263,7 @@ export class World {
    * (their numbers never return), records of what is held already, locks that would only bring such an answer.
    */
   forgetDead(): void {
+    if (this.model.keepDead === true) return;
     for (const [text, message] of this.messages) if (this.isDead(message)) this.messages.delete(text);
   }
 
@@ -380,6 +385,7 @@ export class World {
     this.model.packets.forEach((script, at) => {
       if (this.came.has(at) || script.when?.(this) === false) return;
       if (script.after !== undefined && !this.came.has(script.after)) return;
+      if (script.early === true && this.now > 0) return;
       for (const index of script.at) {
         if (!this.alive[index]) continue;
         moves.push({

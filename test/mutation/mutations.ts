@@ -53,9 +53,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: '4',
     name: 'a lock counts though its holder does not hear us',
-    file: 'src/cluster/locks.ts',
-    from: 'if (!context.hears(from)) return;',
-    to: '',
+    file: 'src/cluster/context.ts',
+    from: 'return peer !== undefined && isLive(peer);',
+    to: 'return peer?.up === true;',
     model: 'phantom lock',
   },
   {
@@ -202,7 +202,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/entry.ts',
     from: "if (order > 0) return { entry: theirs, outcome: conflict ? 'conflict-lost' : 'replaced' };",
     to: "if (order !== 0) return { entry: theirs, outcome: conflict ? 'conflict-lost' : 'replaced' };",
-    model: 'false suspicion',
+    model: 'conflict that stays',
     sim: { partitions: 3 },
   },
   {
@@ -211,8 +211,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/locks.ts',
     from: 'if (outranks(context.seed, record.key.hash(context.seed), from, context.self)) {',
     to: 'if (record.attempt < 0) {',
-    model: 'race, duplicated',
-    sim: { lock: 'confirm' },
+    model: 'three dispatchers race',
   },
   {
     rule: 'design 8',
