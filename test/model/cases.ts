@@ -33,6 +33,8 @@ const BOTH = [0, 1];
 const ALL = [0, 1, 2];
 const FLOW = flowKey(1);
 const OTHER = flowKey(2);
+/** Ranks: dispatcher 0, then 2, then 1. */
+const RANKED = flowKey(11);
 
 function forwarded(world: World, handle: number): boolean {
   return world.ends.get(handle) === 'forward';
@@ -119,8 +121,8 @@ export const CASES: readonly ModelCase[] = [
     nodes: 3,
     policy: UDP,
     packets: [
-      { packet: udp(1, FLOW), at: [0] },
-      { packet: udp(2, FLOW), at: [1] },
+      { packet: udp(1, RANKED), at: [0] },
+      { packet: udp(2, RANKED), at: [1] },
     ],
     // Rule 4: whoever is taken for a holder has placed that attempt itself. Design 5: of two, one yields.
     check: (world) => {
@@ -129,7 +131,7 @@ export const CASES: readonly ModelCase[] = [
         texts.some((text) => text.startsWith(`${way} {"type":"refuse"`));
       if (refuses('0>1') && refuses('1>0')) return 'both refuse';
       for (const core of world.cores) {
-        const lock = core.locks.table.get(FLOW.text);
+        const lock = core.locks.table.get(RANKED.text);
         if (lock?.kind !== 'foreign') continue;
         if (world.cores[lock.holder - 1]!.own.attempts < lock.record.attempt)
           return 'a lock was learnt of a third';
@@ -326,7 +328,7 @@ export const CASES: readonly ModelCase[] = [
     name: 'phantom lock',
     rule: '2, 4',
     nodes: 3,
-    policy: UDP,
+    policy: { ...UDP, lock: 'announce' },
     prepare: (world) => {
       for (const index of [1, 2]) world.mine(index).context.peers.get(nodeAt(0))!.hearsMe = false;
       for (const peer of world.mine(0).context.peers.values()) peer.up = false;
@@ -438,5 +440,26 @@ export const CASES: readonly ModelCase[] = [
     },
     packets: [{ packet: udp(1, FLOW), at: [3] }],
     maxStates: 100_000,
+  },
+  {
+    name: 'conflict, both sides speak at once',
+    rule: 'order of entries',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      world.excuse = 'conflict';
+      for (const index of [0, 1]) {
+        hold(world, index, FLOW, { server: index + 1, origin: nodeAt(index) });
+        const { entries, context } = world.cores[index]!;
+        const cargo = entries.record(context.store.find(FLOW)!, 'changed', 0);
+        world.post({ from: index, to: 1 - index, cargo, durable: true });
+      }
+    },
+    packets: [{ packet: udp(1, FLOW), at: BOTH }],
+    check: (world) => {
+      if (world.messages.size > 0) return undefined;
+      const servers = new Set(world.cores.map((core) => core.context.store.find(FLOW)?.server));
+      return servers.size > 1 ? `tables differ: ${[...servers].join(' ')}` : undefined;
+    },
   },
 ];

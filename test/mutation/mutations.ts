@@ -202,7 +202,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/entry.ts',
     from: "if (order > 0) return { entry: theirs, outcome: conflict ? 'conflict-lost' : 'replaced' };",
     to: "if (order !== 0) return { entry: theirs, outcome: conflict ? 'conflict-lost' : 'replaced' };",
-    model: 'conflict that stays',
+    model: 'conflict, both sides',
     sim: { partitions: 3 },
   },
   {
