@@ -14,6 +14,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'protocol',
+          include: ['test/{model,sim,mutation}/**/*.test.ts'],
+          pool: 'forks',
+          testTimeout: 600_000,
+        },
+      },
+      {
+        test: {
           name: 'netns',
           include: ['test/netns/**/*.test.ts'],
           pool: 'forks',

@@ -9,7 +9,9 @@
  */
 
 import type { NodeId } from './identity.ts';
-import { type AnyRecord, MAX_RECORD_SIZE, RecordWriter, readRecords, recordSize } from './messages.ts';
+import { MAX_RECORD_SIZE } from './message-layout.ts';
+import { type AnyRecord, RecordWriter, recordSize } from './messages.ts';
+import { readRecords } from './messages-read.ts';
 import {
   HEADER_SIZE,
   type Header,

@@ -14,8 +14,9 @@ import type { ClusterSeed, NodeId } from './identity.ts';
 import { Joining, type VectorPart } from './joining.ts';
 import { type Datagram, Link, type Opened } from './link.ts';
 import { type Member, Membership, type MembershipSettings, type PeerChange } from './membership.ts';
-import { type AnyRecord, isControl, readRecords } from './messages.ts';
+import { type AnyRecord, isControl } from './messages.ts';
 import type { ControlRecord } from './messages-control.ts';
+import { readRecords } from './messages-read.ts';
 import type { EntryRecord, SessionRecord } from './records.ts';
 import {
   type Life,
