@@ -22,11 +22,13 @@ export interface VectorPart {
 export type JoinState =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'copying'; readonly from: NodeId; readonly since: number }
-  | { readonly kind: 'catching-up'; readonly targets: readonly VectorPart[] }
+  | { readonly kind: 'catching-up'; readonly targets: readonly VectorPart[] | undefined }
   | { readonly kind: 'ready' };
 
 /** All dispatchers rank themselves by this hash when nobody is ready. */
 const FIRST_READY = 0x6c617463;
+/** For clocks that run apart. */
+const LEASE_MARGIN = 1.1;
 /** A source that says nothing for so long is given up. */
 const COPY_SILENCE_MS = 5_000;
 
@@ -72,12 +74,13 @@ export class Joining {
     const ready: NodeId[] = [];
     let best = context.self;
     for (const peer of context.peers.values()) {
+      // One that is ready and does not hear us yet is a reason to wait, not one to copy from.
+      if (peer.up && peer.ready) this.aloneSince = now;
       if (!isLive(peer)) continue;
       if (peer.ready) ready.push(peer.node);
       if (outranks(context.seed, FIRST_READY, peer.node, best)) best = peer.node;
     }
     if (ready.length > 0) {
-      this.aloneSince = now;
       const fresh = ready.filter((node) => !this.tried.has(node));
       if (fresh.length === 0) this.tried.clear();
       const from = (fresh.length > 0 ? fresh : ready).reduce((a, b) =>
@@ -89,6 +92,11 @@ export class Joining {
     }
     if (now - this.aloneSince >= this.aloneAfterMs && best === context.self) this.becomeReady();
     return undefined;
+  }
+
+  /** A life was believed: it has not said yet whether it is ready, so the wait begins anew. */
+  met(now: number): void {
+    this.aloneSince = now;
   }
 
   /** The copy could not be had from this source. */
@@ -107,26 +115,38 @@ export class Joining {
       stream.behind = false;
       stream.require(part?.sequence ?? 0, now);
     }
-    const targets = [...this.membership.members.values()]
-      .filter((member) => isLive(member.peer))
-      .map((member) => ({ node: member.peer.node, tag: member.peer.tag, sequence: member.stream.next }));
-    this.state = { kind: 'catching-up', targets };
-    this.catchUp(now, targets);
+    this.state = { kind: 'catching-up', targets: undefined };
+    this.catchUp(now, undefined);
   }
 
-  catchUp(now: number, targets: readonly VectorPart[]): void {
-    let complete = true;
+  /**
+   * Locks that were placed before their holders knew that we hear them were not asked of us, and end within a lease. So
+   * the tail that counts is what each live sender reports a lease after both directions work.
+   */
+  tails(now: number): readonly VectorPart[] | undefined {
+    const live = [...this.membership.members.values()].filter((member) => isLive(member.peer));
+    const lease = this.context.settings.leaseMs * LEASE_MARGIN;
+    const settled = live.reduce((latest, member) => Math.max(latest, member.liveSince + lease), 0);
+    if (now < settled || live.some((member) => member.beatHeardAt < settled)) return undefined;
+    return live.map(({ peer, stream }) => ({ node: peer.node, tag: peer.tag, sequence: stream.next }));
+  }
+
+  catchUp(now: number, known: readonly VectorPart[] | undefined): void {
+    for (const { peer, stream } of this.membership.members.values()) {
+      if (!isLive(peer) || !stream.behind) continue;
+      this.state = { kind: 'waiting' };
+      this.aloneSince = now;
+      return;
+    }
+    const targets = known ?? this.tails(now);
+    if (targets === undefined) return;
+    this.state = { kind: 'catching-up', targets };
     for (const target of targets) {
       const member = this.membership.members.get(target.node);
       if (member === undefined || member.peer.tag !== target.tag || !isLive(member.peer)) continue;
-      if (member.stream.behind) {
-        this.state = { kind: 'waiting' };
-        this.aloneSince = now;
-        return;
-      }
-      complete &&= !member.stream.lacks(target.sequence);
+      if (member.stream.lacks(target.sequence)) return;
     }
-    if (complete) this.becomeReady();
+    this.becomeReady();
   }
 
   becomeReady(): void {

@@ -35,6 +35,9 @@ export interface Member {
   challenge: Buffer | undefined;
   helloAt: number;
   heardAt: number;
+  /** Since when it hears us and we hear it; and when its last heartbeat came. */
+  liveSince: number;
+  beatHeardAt: number;
   stream: HeardStream;
   configuration: number;
   version: number;
@@ -64,6 +67,8 @@ export class Membership {
         challenge: undefined,
         helloAt: Number.NEGATIVE_INFINITY,
         heardAt: now,
+        liveSince: now,
+        beatHeardAt: Number.NEGATIVE_INFINITY,
         stream: new HeardStream(peer.node),
         configuration: 0,
         version: 0,
@@ -116,10 +121,11 @@ export class Membership {
     peer.stopped = false;
     if (peer.up) return [];
     peer.up = true;
+    member.liveSince = now;
     return isLive(peer) ? [{ kind: 'peer-up', node: peer.node }] : [];
   }
 
-  heartbeat(member: Member, record: HeartbeatRecord): readonly PeerChange[] {
+  heartbeat(member: Member, record: HeartbeatRecord, now: number): readonly PeerChange[] {
     const { peer } = member;
     const tag = tagOf(this.self.incarnation);
     const hearsMe = record.hears.some((one) => one.node === this.self.node && one.tag === tag);
@@ -129,8 +135,10 @@ export class Membership {
     peer.flooding = record.flooding;
     member.configuration = record.configuration;
     member.version = record.version;
+    member.beatHeardAt = now;
     const is = isLive(peer);
     if (was === is) return [];
+    member.liveSince = now;
     return [{ kind: is ? 'peer-up' : 'peer-down', node: peer.node }];
   }
 

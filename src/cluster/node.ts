@@ -236,7 +236,10 @@ export class ClusterNode {
       } else if (record.type === 'hello-ack') {
         const renewed = member.incarnation !== sender.incarnation;
         const changes = this.membership.echoed(member, sender.incarnation, record.echo, now);
-        if (renewed && member.incarnation === sender.incarnation) this.link.forget(sender.node);
+        if (renewed && member.incarnation === sender.incarnation) {
+          this.link.forget(sender.node);
+          this.joining.met(now);
+        }
         for (const change of changes) this.changed(now, change);
         if (renewed) this.beat();
       }
@@ -267,7 +270,7 @@ export class ClusterNode {
     const { node } = member.peer;
     switch (record.type) {
       case 'heartbeat':
-        for (const change of this.membership.heartbeat(member, record)) this.changed(now, change);
+        for (const change of this.membership.heartbeat(member, record, now)) this.changed(now, change);
         member.stream.tail(record.lastSequence, now);
         if (member.stream.missing.size > 0) this.repairAt = Math.min(this.repairAt, now + REPAIR_TICK_MS);
         break;

@@ -239,11 +239,15 @@ export class OwnLocks {
     }
   }
 
-  /** Rule 3: one that comes back is sent the lock, and must answer if it was asked before. */
+  /**
+   * Rule 3, made stricter: one that comes (back) is asked too. A joiner whose copy holds the ended incarnation, and that
+   * lost the one LOCK it was sent, would go on forwarding by it.
+   */
   peerBack(node: NodeId): void {
     for (const lock of this.locks.table.values()) {
       if (lock.kind !== 'own' || !lock.claim.confirm) continue;
-      if (lock.asked.has(node)) lock.pending.add(node);
+      lock.asked.add(node);
+      lock.pending.add(node);
       this.context.send(node, lockRecord(lock, this.context.now));
     }
   }

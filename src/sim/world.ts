@@ -21,7 +21,7 @@ import { Timeline } from './timeline.ts';
 const SERVICE_TCP = 1;
 const SERVICE_UDP = 2;
 const LONG = 600_000;
-const START_MS = 900;
+const START_MS = 1_200;
 /** So long after a restart what others say of a dispatcher may still be about its earlier life. */
 const RESTART_MS = 1_500;
 

@@ -160,7 +160,7 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: '16',
     name: 'a joiner is ready before the gaps are filled',
     file: 'src/cluster/joining.ts',
-    from: 'complete &&= !member.stream.lacks(target.sequence);',
+    from: 'if (member.stream.lacks(target.sequence)) return;',
     to: '',
     sim: { loss: 0.2, crashes: 3, tcpFlows: 60, delayMs: [1, 30] },
   },
