@@ -22,11 +22,16 @@ export interface VectorPart {
 export type JoinState =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'copying'; readonly from: NodeId; readonly since: number }
-  | { readonly kind: 'catching-up'; readonly targets: readonly VectorPart[] | undefined }
+  | {
+      readonly kind: 'catching-up';
+      readonly vector: readonly VectorPart[];
+      readonly targets: readonly VectorPart[] | undefined;
+    }
   | { readonly kind: 'ready' };
 
 /** All dispatchers rank themselves by this hash when nobody is ready. */
 const FIRST_READY = 0x6c617463;
+const COPY_EVERY_MS = 100;
 /** For clocks that run apart. */
 const LEASE_MARGIN = 1.1;
 /** A source that says nothing for so long is given up. */
@@ -36,6 +41,8 @@ export class Joining {
   state: JoinState = { kind: 'waiting' };
   aloneSince: number;
   progressAt = 0;
+  /** The next copy may be asked for then. */
+  copyAt = 0;
   copies = 0;
   readonly tried = new Set<NodeId>();
   readonly context: Context;
@@ -64,7 +71,7 @@ export class Joining {
         return this.wait(now);
       }
       case 'catching-up':
-        this.catchUp(now, this.state.targets);
+        this.catchUp(now, this.state.vector, this.state.targets);
         return undefined;
     }
   }
@@ -81,6 +88,8 @@ export class Joining {
       if (outranks(context.seed, FIRST_READY, peer.node, best)) best = peer.node;
     }
     if (ready.length > 0) {
+      if (now < this.copyAt) return undefined;
+      this.copyAt = now + COPY_EVERY_MS;
       const fresh = ready.filter((node) => !this.tried.has(node));
       if (fresh.length === 0) this.tried.clear();
       const from = (fresh.length > 0 ? fresh : ready).reduce((a, b) =>
@@ -109,38 +118,37 @@ export class Joining {
   /** The copy is complete. */
   copied(now: number, vector: readonly VectorPart[]): void {
     if (this.state.kind !== 'copying') return;
-    for (const { peer, stream } of this.membership.members.values()) {
-      if (peer.tag === 0) continue;
-      const part = vector.find((one) => one.node === peer.node && one.tag === peer.tag);
-      stream.behind = false;
-      stream.require(part?.sequence ?? 0, now);
-    }
-    this.state = { kind: 'catching-up', targets: undefined };
-    this.catchUp(now, undefined);
+    for (const { stream } of this.membership.members.values()) stream.behind = false;
+    this.state = { kind: 'catching-up', vector, targets: undefined };
+    this.catchUp(now, vector, undefined);
   }
 
   /**
    * Locks that were placed before their holders knew that we hear them were not asked of us, and end within a lease. So
    * the tail that counts is what each live sender reports a lease after both directions work.
    */
-  tails(now: number): readonly VectorPart[] | undefined {
+  tails(now: number, vector: readonly VectorPart[]): readonly VectorPart[] | undefined {
     const live = [...this.membership.members.values()].filter((member) => isLive(member.peer));
     const lease = this.context.settings.leaseMs * LEASE_MARGIN;
     const settled = live.reduce((latest, member) => Math.max(latest, member.liveSince + lease), 0);
     if (now < settled || live.some((member) => member.beatHeardAt < settled)) return undefined;
+    for (const { peer, stream } of live) {
+      const part = vector.find((one) => one.node === peer.node && one.tag === peer.tag);
+      stream.require(part?.sequence ?? 0, now);
+    }
     return live.map(({ peer, stream }) => ({ node: peer.node, tag: peer.tag, sequence: stream.next }));
   }
 
-  catchUp(now: number, known: readonly VectorPart[] | undefined): void {
+  catchUp(now: number, vector: readonly VectorPart[], known: readonly VectorPart[] | undefined): void {
     for (const { peer, stream } of this.membership.members.values()) {
       if (!isLive(peer) || !stream.behind) continue;
       this.state = { kind: 'waiting' };
       this.aloneSince = now;
       return;
     }
-    const targets = known ?? this.tails(now);
+    const targets = known ?? this.tails(now, vector);
     if (targets === undefined) return;
-    this.state = { kind: 'catching-up', targets };
+    this.state = { kind: 'catching-up', vector, targets };
     for (const target of targets) {
       const member = this.membership.members.get(target.node);
       if (member === undefined || member.peer.tag !== target.tag || !isLive(member.peer)) continue;

@@ -1,20 +1,27 @@
-/** Who reports ready holds every live entry that all others that are ready have held for a while (rule 16). */
+/**
+ * Who reports ready holds every live entry that all others that are ready have held for a while (rule 16). Not judged
+ * while one of those became ready within that while: it may have brought entries of an earlier life of the cluster.
+ */
 
 import { isEnded } from '../../cluster/entry.ts';
 import type { Checker } from '../checker.ts';
 import type { SimulatedDispatcher } from '../dispatcher.ts';
 
+/** Digests have evened out what others brought, ms. */
+const YOUNG_MS = 1_500;
 /** Younger entries may be under way, ms. */
 const UNDER_WAY_MS = 400;
 
 export class JoinerKnows implements Checker {
   readonly name = 'joiner-knows';
   readonly faults: string[] = [];
+  readonly readyAt = new Map<SimulatedDispatcher, number>();
 
   ready(joiner: SimulatedDispatcher, all: readonly SimulatedDispatcher[], now: number): void {
     const others = all.filter((one) => one !== joiner && one.alive && one.node.core.context.ready);
     const [first, ...rest] = others;
-    if (first === undefined) return;
+    this.readyAt.set(joiner, now);
+    if (first === undefined || others.some((one) => now - this.readyAt.get(one)! < YOUNG_MS)) return;
     for (const [text, entry] of first.store.entries) {
       if (isEnded(entry) || first.local(now) - entry.openedAt < UNDER_WAY_MS) continue;
       if (!rest.every((one) => one.store.entries.has(text)) || joiner.store.entries.has(text)) continue;
