@@ -24,6 +24,8 @@ const LONG = 600_000;
 const START_MS = 1_200;
 /** So long after a restart what others say of a dispatcher may still be about its earlier life. */
 const RESTART_MS = 1_500;
+/** Two digest periods and their repair. */
+const EVENED_OUT_MS = 1_000;
 
 interface Flying {
   readonly connection: Connection;
@@ -47,6 +49,7 @@ export class SimulatedWorld {
   handles = 0;
   readyCount = 0;
   assumptionBroken = false;
+  crashedAt = 0;
   tunnels = 0;
   drops: Record<string, number> = {};
   totals: Record<string, number> = {};
@@ -127,7 +130,10 @@ export class SimulatedWorld {
         break;
       case 'ready':
         dispatcher.routed = true;
-        for (const checker of this.checkers) checker.ready?.(dispatcher, this.dispatchers, now);
+        // What only a dispatcher that has just died had sent, nobody can repair but digests.
+        if (now - this.crashedAt > EVENED_OUT_MS) {
+          for (const checker of this.checkers) checker.ready?.(dispatcher, this.dispatchers, now);
+        }
         break;
       case 'peer': {
         const other = this.at(effect.change.node);
@@ -378,6 +384,7 @@ export class SimulatedWorld {
       if (connection.step < 0) connection.excused = true;
     }
     this.close(dispatcher);
+    this.crashedAt = this.timeline.now;
     this.timeline.after(40, () => {
       dispatcher.routed = false;
     });
