@@ -77,7 +77,46 @@ function noReset(world: World): string | undefined {
 
 export const CASES: readonly ModelCase[] = [
   {
-    name: 'two sessions, a crash, a loss',
+    name: 'two sessions, a crash',
+    rule: 'locks, 1-6',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+      { packet: udp(3, OTHER), at: BOTH },
+    ],
+    crashes: 1,
+    repeats: false,
+  },
+  {
+    name: 'two sessions, a false suspicion',
+    rule: 'locks, order of entries',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+      { packet: udp(3, OTHER), at: BOTH },
+    ],
+    suspicions: 1,
+    repeats: false,
+  },
+  {
+    name: 'two sessions, a loss',
+    rule: 'locks, 5',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH, after: 0 },
+      { packet: udp(3, OTHER), at: BOTH },
+    ],
+    losses: 1,
+    repeats: false,
+  },
+  {
+    name: 'two sessions, a loss and a crash, repeats',
     rule: 'locks, 1-6',
     nodes: 2,
     policy: UDP,
@@ -90,7 +129,7 @@ export const CASES: readonly ModelCase[] = [
     crashes: 1,
   },
   {
-    name: 'two sessions, a false suspicion, a loss',
+    name: 'two sessions, a loss and a false suspicion, repeats',
     rule: 'locks, order of entries',
     nodes: 2,
     policy: UDP,
