@@ -1,5 +1,6 @@
 /** Runs the cases by hand: `node run.js [name part] [max states]`. Exit 1 when one fails or is not exhausted. */
 
+import { joinerBeforeGaps, joinerMissesOne } from '../support/cluster-pair.ts';
 import { CASES } from './cases.ts';
 import { explore } from './explore.ts';
 
@@ -17,5 +18,12 @@ for (const model of CASES) {
   );
   for (const line of result.trace) process.stdout.write(`    ${line}\n`);
   failed ||= result.fault !== undefined;
+}
+const traces = { 'joiner misses one': joinerMissesOne, 'joiner before gaps': joinerBeforeGaps };
+for (const [name, run] of Object.entries(traces)) {
+  if (!name.includes(part)) continue;
+  const fault = run();
+  process.stdout.write(`${name} (rule 16): one trace: ${fault ?? 'exhausted'}\n`);
+  failed ||= fault !== undefined;
 }
 process.exitCode = failed ? 1 : 0;

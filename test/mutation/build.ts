@@ -16,6 +16,7 @@ export function buildMutant(mutation: Pick<Mutation, 'file' | 'from' | 'to'> | u
   const folder = mkdtempSync(join(tmpdir(), 'latchway-mutant-'));
   for (const name of SOURCES) cpSync(join(ROOT, 'src', name), join(folder, 'src', name), { recursive: true });
   cpSync(join(ROOT, 'test/model'), join(folder, 'test/model'), { recursive: true });
+  cpSync(join(ROOT, 'test/support/cluster-pair.ts'), join(folder, 'test/support/cluster-pair.ts'));
   cpSync(join(ROOT, 'test/mutation/seeds.ts'), join(folder, 'test/mutation/seeds.ts'));
   if (mutation !== undefined) {
     const file = join(folder, mutation.file);

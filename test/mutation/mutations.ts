@@ -154,7 +154,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/joining.ts',
     from: 'stream.require(part?.sequence ?? 0, now);',
     to: '',
-    sim: { loss: 0.2, crashes: 3, tcpFlows: 60, delayMs: [1, 30] },
+    model: 'joiner misses one',
   },
   {
     rule: '16',
@@ -162,7 +162,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/joining.ts',
     from: 'if (member.stream.lacks(target.sequence)) return;',
     to: '',
-    sim: { loss: 0.2, crashes: 3, tcpFlows: 60, delayMs: [1, 30] },
+    model: 'joiner before gaps',
   },
   {
     rule: '17',

@@ -1,111 +1,17 @@
 /** Two dispatchers over sealed datagrams: handshake, readiness, replayed recordings, ages, refresh. */
 
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_SETTINGS, type Environment, type Packet } from '../../../src/cluster/context.ts';
-import { DEFAULT_DIGESTS } from '../../../src/cluster/digests.ts';
-import { DEFAULT_MEMBERSHIP } from '../../../src/cluster/membership.ts';
-import { ClusterNode, type NodeEffect, type NodeEvent } from '../../../src/cluster/node.ts';
-import { SessionKey } from '../../../src/cluster/session-key.ts';
-import { MapStore } from '../../../src/cluster/store.ts';
-
-const TIMEOUTS = {
-  tcpEstablished: 900_000,
-  tcpOpening: 30_000,
-  tcpClosing: 30_000,
-  udp: 3_000,
-  client: 900_000,
-};
-const ENVIRONMENT: Environment = {
-  service: () => ({ udp: true, lock: 'auto', unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
-  select: () => 4,
-  hashSelect: () => 5,
-  accepts: () => true,
-  isDown: () => false,
-  replyKey: () => undefined,
-  guessReply: () => undefined,
-};
-const FLOW = new SessionKey(1, 0, [0, 0, 0xffff, 9], 1_000, 53);
-
-function datagram(handle: number): Packet {
-  return {
-    handle,
-    bytes: 60,
-    flow: FLOW,
-    session: undefined,
-    reply: undefined,
-    opens: true,
-    isn: 0,
-    life: false,
-    hops: 0,
-    from: 0,
-  };
-}
-
-/** A wire without faults between two nodes, 1 ms a step. */
-class Pair {
-  now = 0;
-  randoms = 0;
-  nodes: [ClusterNode, ClusterNode];
-  sent: { to: number; bytes: Buffer }[] = [];
-  readonly recorded: { to: number; bytes: Buffer }[] = [];
-  readonly other: NodeEffect[] = [];
-
-  constructor() {
-    this.nodes = [this.make(1), this.make(2)];
-  }
-
-  make(node: number): ClusterNode {
-    return new ClusterNode({
-      life: { node, incarnation: Buffer.alloc(16, 16 * node + ++this.randoms).toString('hex') },
-      peers: [3 - node],
-      seed: { low: 1, high: 2 },
-      clusterKeys: [Buffer.alloc(32, 9)],
-      settings: DEFAULT_SETTINGS,
-      membership: DEFAULT_MEMBERSHIP,
-      digests: DEFAULT_DIGESTS,
-      environment: ENVIRONMENT,
-      store: new MapStore(),
-      mtuBytes: 1_500,
-      aloneAfterMs: 2_000,
-      configuration: 1,
-      random: () => Buffer.alloc(16, ++this.randoms),
-      now: this.now,
-    });
-  }
-
-  step(node: number, event: NodeEvent): void {
-    for (const effect of this.nodes[node - 1]!.step(this.now, event)) {
-      if (effect.kind === 'transmit') this.sent.push({ to: effect.to, bytes: effect.bytes });
-      else if (effect.kind === 'copy-request') this.copy(effect.from, node);
-      else this.other.push(effect);
-    }
-  }
-
-  copy(from: number, to: number): void {
-    const source = this.nodes[from - 1]!;
-    const vector = source.vector();
-    const { entries, context } = source.core;
-    const held = [...(context.store as MapStore).entries.values()];
-    this.step(to, { kind: 'copy', records: held.map((entry) => entries.record(entry, 'copy', 0)) });
-    this.step(to, { kind: 'copy-end', vector });
-  }
-
-  run(ms: number): void {
-    for (const end = this.now + ms; this.now < end; this.now++) {
-      const due = this.sent;
-      this.sent = [];
-      for (const one of due) {
-        this.recorded.push(one);
-        this.step(one.to, { kind: 'datagram', bytes: one.bytes });
-      }
-      for (const node of [1, 2]) {
-        if (this.nodes[node - 1]!.deadline <= this.now) this.step(node, { kind: 'deadline' });
-      }
-    }
-  }
-}
+import { datagram, FLOW, joinerBeforeGaps, joinerMissesOne, Pair } from '../../support/cluster-pair.ts';
 
 describe('a pair of dispatchers', () => {
+  it('joiner misses one: what the copy lacks is asked for before it is ready', () => {
+    expect(joinerMissesOne()).toBeUndefined();
+  });
+
+  it('a joiner is not ready while a gap is open', () => {
+    expect(joinerBeforeGaps()).toBeUndefined();
+  });
+
   it('that start together become ready, one by agreement and one by copy', () => {
     const pair = new Pair();
     pair.run(1_900);
