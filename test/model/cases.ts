@@ -127,6 +127,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     losses: 1,
     crashes: 1,
+    maxStates: 60_000,
   },
   {
     name: 'two sessions, a loss and a false suspicion, repeats',
@@ -140,6 +141,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     losses: 1,
     suspicions: 1,
+    maxStates: 60_000,
   },
   {
     name: 'race, duplicated datagrams',
@@ -153,6 +155,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     duplicates: 1,
     losses: 1,
+    maxStates: 60_000,
   },
   {
     name: 'three dispatchers race',
@@ -297,7 +300,7 @@ export const CASES: readonly ModelCase[] = [
       { packet: udp(2, FLOW), at: [2] },
     ],
     keepDead: true,
-    maxStates: 250_000,
+    maxStates: 60_000,
   },
   {
     name: 'session captures old flow',
@@ -321,6 +324,7 @@ export const CASES: readonly ModelCase[] = [
       { packet: syn(1, flowKey(1, 81), 2, sessionKey(1)), at: [0] },
       { packet: ack(2, FLOW, 1, sessionKey(1)), at: [1] },
     ],
+    maxStates: 60_000,
     check: (world) => {
       const servers = world.saw.get(`${sessionKey(1).text}#1`);
       return servers !== undefined && !servers.has(1) ? 'flow 1 left its server' : noReset(world);

@@ -70,6 +70,7 @@ export interface ModelCase {
   readonly check?: (world: World) => string | undefined;
   /** Answers to what is over are delivered all the same. */
   readonly keepDead?: boolean;
+  /** Too large for the suite: so many states there, all by hand. Without it the case must be exhausted. */
   readonly maxStates?: number;
 }
 
