@@ -97,10 +97,11 @@ export const CASES: readonly ModelCase[] = [
     packets: [
       { packet: udp(1, FLOW), at: BOTH },
       { packet: udp(2, FLOW), at: BOTH, after: 0 },
-      { packet: udp(3, OTHER), at: BOTH },
+      { packet: udp(3, OTHER), at: [0], early: true },
     ],
     suspicions: 1,
     repeats: false,
+    maxStates: 60_000,
   },
   {
     name: 'two sessions, a loss',
