@@ -78,7 +78,7 @@ export class TunDevice implements Device {
       ROOM,
       this.#tally,
     );
-    batch.rxCount = count > 0 ? count : 0;
+    batch.rxCount = Math.max(count, 0);
     return count;
   }
 

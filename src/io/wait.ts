@@ -29,19 +29,20 @@ export class Poller {
   /**
    * @param event eventfd that wakes; drained by each wait that saw it.
    * @param descriptors what else to wait on, at most 63; negative ones are skipped.
+   * @throws LatchwayError system-call when the list is too long
    */
   constructor(event: number, descriptors: readonly number[]) {
     this.#native = loadNative();
     this.#event = event;
     this.#fds = Int32Array.from([...descriptors, event]);
     this.ready = new Int32Array(this.#fds.length);
+    checkCall('poll', this.#native.poll(this.#fds, this.ready, 0));
   }
 
   /**
    * Blocks until a descriptor is ready, a wake comes, or time runs out.
    * @param timeoutMs -1 for ever, 0 not at all.
-   * @returns true when it was woken. Allocates nothing; never throws: an error of poll itself (a list that is too long)
-   * reads as "nothing ready".
+   * @returns true when it was woken. Allocates nothing, never throws.
    */
   wait(timeoutMs: number): boolean {
     const count = this.#native.poll(this.#fds, this.ready, timeoutMs);
