@@ -30,6 +30,7 @@ export type Fault =
     }
   | { readonly code: 'server-not-routable'; readonly server: string; readonly address: string }
   | { readonly code: 'host-command'; readonly command: string; readonly detail: string }
+  | { readonly code: 'host-conflict'; readonly what: string; readonly remedy: string }
   | { readonly code: 'unknown-node'; readonly node: string; readonly known: readonly string[] }
   | { readonly code: 'daemon-running'; readonly socket: string }
   | { readonly code: 'daemon-unreachable'; readonly socket: string; readonly detail: string }
@@ -74,6 +75,8 @@ export function describeFault(fault: Fault): string {
       return `${fault.server}: no route to ${fault.address}: add a route to it on this host`;
     case 'host-command':
       return `'${fault.command}' failed: ${fault.detail}`;
+    case 'host-conflict':
+      return `${fault.what}: ${fault.remedy}`;
     case 'unknown-node':
       return `no dispatcher is named '${fault.node}' in cluster.dispatchers (known: ${fault.known.join(', ')}): choose one with --node`;
     case 'daemon-running':

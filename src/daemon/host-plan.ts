@@ -127,7 +127,7 @@ function replyRuleCount(claims: readonly ReplyClaim[], family: Family): number {
 }
 
 /** IPv6 has no metric 0: it would become 1024, behind what an administrator may have there. */
-function bestMetric(family: Family): number {
+export function bestMetric(family: Family): number {
   return family === 4 ? 0 : 1;
 }
 

@@ -8,7 +8,7 @@
  * Source: ip-rule(8), ip-route(8), linux/fib_rules.h, linux/rtnetlink.h.
  */
 
-import type { Family } from '../wire/address.ts';
+import { type Family, formatAddress, parseAddress } from '../wire/address.ts';
 
 /** Routing protocol of all routes and rules of ours; not in any distribution's rt_protos. */
 export const ROUTE_PROTOCOL = 173;
@@ -132,11 +132,17 @@ export function routeFromJson(family: Family, json: RouteJson): HostRoute {
   const blackhole = json.type === '6' || json.type === 'blackhole';
   return {
     family,
-    destination: json.dst,
+    destination: ownText(json.dst),
     device: blackhole ? undefined : json.dev,
     table: json.table === undefined || json.table === 'main' ? MAIN_TABLE : Number(json.table),
     metric: json.metric ?? 0,
   };
+}
+
+/** `ip` writes some IPv6 addresses with a dotted tail; identity by text needs one form. Prefixes and names stay. */
+function ownText(text: string): string {
+  const address = parseAddress(text);
+  return address === undefined ? text : formatAddress(address);
 }
 
 /** Whether a rule in `ip`'s JSON carries our protocol. */
@@ -151,7 +157,7 @@ export function ruleFromJson(family: Family, json: RuleJson): HostRule {
   return {
     family,
     priority: json.priority,
-    ...(json.src === undefined || json.src === 'all' ? {} : { from: `${json.src}${width}` }),
+    ...(json.src === undefined || json.src === 'all' ? {} : { from: `${ownText(json.src)}${width}` }),
     ...(json.iif === undefined ? {} : { iif: json.iif }),
     ...(json.ipproto === undefined ? {} : { protocol: protocolNumber(json.ipproto) }),
     ...(low === undefined ? {} : { sourcePorts: [low, json.sport_end ?? low] as const }),
