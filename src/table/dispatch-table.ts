@@ -38,10 +38,10 @@ import {
   HEADER_SESSIONS,
   HEADER_SIZE,
   type TableBuffers,
-  TableReader,
   type TableSeed,
   tableBytes,
-} from './table-reader.ts';
+} from './shared-table.ts';
+import { TableReader } from './table-reader.ts';
 
 /** Why a row was given back. */
 export const REASON_EXPIRED = 0;
@@ -101,17 +101,17 @@ export class DispatchTable extends TableReader {
     const at = row * ROW_WORDS;
     const nextFree = words[at + ISN]!;
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
-    Atomics.store(words, at + CLIENT, a0);
-    Atomics.store(words, at + CLIENT + 1, a1);
-    Atomics.store(words, at + CLIENT + 2, a2);
-    Atomics.store(words, at + CLIENT + 3, a3);
-    Atomics.store(words, at + PORTS, ports);
-    Atomics.store(words, at + META, meta);
-    Atomics.store(words, at + ENDPOINT_PORT, endpointPort);
-    Atomics.store(words, at + SERVER_STATE, (server << 16) | (state << 8));
-    words[at + LAST_SEEN] = now;
-    words[at + ISN] = isn;
-    words[at + OPENED_AT] = now;
+    this.storeAt(at + CLIENT, a0);
+    this.storeAt(at + CLIENT + 1, a1);
+    this.storeAt(at + CLIENT + 2, a2);
+    this.storeAt(at + CLIENT + 3, a3);
+    this.storeAt(at + PORTS, ports);
+    this.storeAt(at + META, meta);
+    this.storeAt(at + ENDPOINT_PORT, endpointPort);
+    this.storeAt(at + SERVER_STATE, (server << 16) | (state << 8));
+    this.storeAt(at + LAST_SEEN, now);
+    this.storeAt(at + ISN, isn);
+    this.storeAt(at + OPENED_AT, now);
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
     if (!this.#enter(row, forwardHash, reverseHash, endpointPort)) {
       this.#wipe(row, nextFree);
@@ -158,35 +158,35 @@ export class DispatchTable extends TableReader {
     const word = this.words[at]!;
     this.#count(word >>> 16, (word >>> 8) & 0xff, -1);
     this.#count(word >>> 16, state, 1);
-    Atomics.store(this.words, at, (word & ~0xff00) | (state << 8));
+    this.storeAt(at, (word & ~0xff00) | (state << 8));
   }
 
   /** Replaces all flags. Allocates nothing, never throws. */
   setFlags(row: number, flags: number): void {
     const at = row * ROW_WORDS + SERVER_STATE;
-    Atomics.store(this.words, at, (this.words[at]! & ~0xff) | flags);
+    this.storeAt(at, (this.words[at]! & ~0xff) | flags);
   }
 
   setIsn(row: number, isn: number): void {
-    Atomics.store(this.words, row * ROW_WORDS + ISN, isn);
+    this.storeAt(row * ROW_WORDS + ISN, isn);
   }
 
   /** Sets both times of a row; for entries that come out of a saved table. Monotonic ms. */
   setTimes(row: number, lastSeen: number, openedAt: number): void {
-    Atomics.store(this.words, row * ROW_WORDS + LAST_SEEN, lastSeen);
-    Atomics.store(this.words, row * ROW_WORDS + OPENED_AT, openedAt);
+    this.storeAt(row * ROW_WORDS + LAST_SEEN, lastSeen);
+    this.storeAt(row * ROW_WORDS + OPENED_AT, openedAt);
   }
 
   /** A flow holds its session entry: the entry does not expire while any does (as IPVS persistence templates). */
   holdSession(row: number): void {
     const at = row * ROW_WORDS + ISN;
-    Atomics.store(this.words, at, this.words[at]! + 1);
+    this.storeAt(at, this.words[at]! + 1);
   }
 
   /** The opposite of `holdSession`, when the flow ends. */
   letGoSession(row: number): void {
     const at = row * ROW_WORDS + ISN;
-    if (this.words[at]! > 0) Atomics.store(this.words, at, this.words[at]! - 1);
+    if (this.words[at]! > 0) this.storeAt(at, this.words[at]! - 1);
   }
 
   /** Time-outs of one service in ms by state, 0 to 2^31 - 1. Allocates when a service index is the largest so far. */
@@ -285,10 +285,10 @@ export class DispatchTable extends TableReader {
     const { words } = this;
     const at = row * ROW_WORDS;
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
-    Atomics.store(words, at + META, ~SESSION_KIND);
-    Atomics.store(words, at + ENDPOINT_PORT, 0);
-    Atomics.store(words, at + SERVER_STATE, STATE_FREE);
-    words[at + ISN] = nextFree;
+    this.storeAt(at + META, ~SESSION_KIND);
+    this.storeAt(at + ENDPOINT_PORT, 0);
+    this.storeAt(at + SERVER_STATE, STATE_FREE);
+    this.storeAt(at + ISN, nextFree);
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
   }
 
