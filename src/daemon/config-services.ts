@@ -4,15 +4,12 @@
  * A draft keeps what was right in a faulty service, so that the checks across services (config-conflicts.ts) see it.
  */
 import type { Address } from '../wire/address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol.ts';
 import type { ConfigPath, FaultList } from './config-document.ts';
 import { MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES } from './config-limits.ts';
 import { HEALTH, HEALTH_TYPE, SERVER, SERVICE, TIMEOUTS } from './config-schema.ts';
 import { type Complete, type Draft, type RawMap, readMap, readNamed, readSection } from './config-section.ts';
 import { isAnyPort, type PortRange } from './config-units.ts';
-
-/** IP protocol numbers (IANA). */
-export const PROTOCOL_TCP = 6;
-export const PROTOCOL_UDP = 17;
 
 export interface TimeoutsMs {
   readonly tcpEstablished: number;
