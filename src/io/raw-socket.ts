@@ -57,6 +57,7 @@ export class RawSender {
     this.#tally = createTally();
     this.#moved = this.#native.layout.tallyMoved;
     const settings: SocketOptions = { ...options, sendBytes: SEND_BYTES, receiveBytes: RECEIVE_BYTES };
+    // What can be wrong (rights, device, mark) fails at the first, before anything is open.
     this.#lanes = [
       createLane(openRaw(4, PROTOCOL_IPIP, settings)),
       createLane(openRaw(4, PROTOCOL_IPV6, settings)),

@@ -44,12 +44,17 @@ export function openRaw(family: Family, protocol: number, options: SocketOptions
 
 function openSocket(family: Family, type: number, protocol: number, options: SocketOptions): Socket {
   const native = loadNative();
-  const domain = family === 4 ? native.socketConstants.AF_INET : native.socketConstants.AF_INET6;
+  const { AF_INET, AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_V6ONLY } = native.socketConstants;
+  const domain = family === 4 ? AF_INET : AF_INET6;
   const fd = opening(
     () => native.socketOpen(domain, type, protocol),
     (_call, errno) => (errnoName(errno) === 'EPERM' ? { code: 'not-root' } : undefined),
   );
   try {
+    // Two sockets of one port, one a family; a raw socket refuses the option, being of one family anyway.
+    if (family === 6 && type === SOCK_DGRAM) {
+      checkCall('setsockopt IPV6_V6ONLY', native.socketOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1));
+    }
     setOptions(fd, family, options);
     if (options.local !== undefined) {
       const { address, port } = options.local;
@@ -72,7 +77,6 @@ function setOptions(fd: number, family: Family, options: SocketOptions): void {
     set('IP_MTU_DISCOVER', is.IPPROTO_IP, is.IP_MTU_DISCOVER, is.IP_PMTUDISC_DONT);
     if (options.ttl !== undefined) set('IP_TTL', is.IPPROTO_IP, is.IP_TTL, options.ttl);
   } else {
-    set('IPV6_V6ONLY', is.IPPROTO_IPV6, is.IPV6_V6ONLY, 1);
     set('IPV6_MTU_DISCOVER', is.IPPROTO_IPV6, is.IPV6_MTU_DISCOVER, is.IPV6_PMTUDISC_DONT);
     if (options.ttl !== undefined)
       set('IPV6_UNICAST_HOPS', is.IPPROTO_IPV6, is.IPV6_UNICAST_HOPS, options.ttl);
