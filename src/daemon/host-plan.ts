@@ -8,7 +8,7 @@
  *     +2   fwmark M/M lookup T          replies marked by the nftables set, where there are many servers
  *     +10  from S ipproto P sport N lookup T      replies, one rule each, where there are few
  *     +20  from S ipproto P lookup T    servers of services with `ports: any`
- *     +30  ipproto P sport 1-65535 goto +99       all that is no fragment is done
+ *     +30  ipproto P sport 1-65534 goto +99       all that is no fragment is done
  *     +31  from S ipproto P lookup T    fragments: the kernel sees port 0 in them, even in the first
  *     +40  ipproto ICMP lookup T+1      errors of servers and of routers before them, addressed to the client
  *     +41  from S ipproto ICMP lookup T
@@ -31,6 +31,9 @@ export const RULE_PRIORITY = 7300;
 export const REPLY_MARK = 0x1000_0000;
 /** More reply rules than this in a family and the nftables set takes over: each rule is looked at for every packet. */
 export const REPLY_RULE_LIMIT = 32;
+
+/** Rules refuse port 65,535 (fib_rule_port_range_valid in net/fib_rules.h): the rules for fragments take it along. */
+const LAST_RULE_PORT = 65_534;
 
 export interface HostVip {
   readonly address: Address;
@@ -174,11 +177,14 @@ function familyRules(
     const from = formatAddress(claim.address);
     const reply = { family, from, protocol, action: take };
     if (claim.any) rules.push({ ...reply, priority: first + 20 });
-    for (const sourcePorts of claim.ports) rules.push({ ...reply, priority: first + 10, sourcePorts });
+    for (const [low, high] of claim.ports) {
+      const sourcePorts = [low, Math.min(high, LAST_RULE_PORT)] as const;
+      if (low <= LAST_RULE_PORT) rules.push({ ...reply, priority: first + 10, sourcePorts });
+    }
   }
   const icmp = family === 4 ? 1 : 58;
   for (const protocol of new Set(own.map((claim) => claim.protocol)))
-    rules.push({ family, priority: first + 30, protocol, sourcePorts: [1, 65_535], action: skip });
+    rules.push({ family, priority: first + 30, protocol, sourcePorts: [1, LAST_RULE_PORT], action: skip });
   for (const { protocol, address } of own)
     rules.push({ family, priority: first + 31, from: formatAddress(address), protocol, action: take });
   const open = { kind: 'lookup', table: input.table + 1 } as const;
