@@ -16,6 +16,7 @@ const HELP = `Labs of network namespaces: client -- router -- d1 (dispatcher) --
 
   netns/lab up [single] [options]     build a lab with HTTP, TCP and UDP servers; it stays until \`down\`
   netns/lab down [LAB | --all]        remove it, and whatever dead owners left behind
+  netns/lab sweep                     remove only what dead owners left behind
   netns/lab list                      labs, their hosts and who owns them
   netns/lab exec [--lab LAB] HOST COMMAND...   run a command inside a host
 
@@ -158,6 +159,7 @@ try {
     process.stdout.write(HELP);
   else if (verb === 'up') await up(words);
   else if (verb === 'down') down(words);
+  else if (verb === 'sweep') sweep();
   else if (verb === 'list') list();
   else if (verb === 'exec') process.exitCode = exec(words);
   else {
