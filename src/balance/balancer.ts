@@ -16,7 +16,7 @@ import { buildMaglev, Maglev } from './maglev.ts';
 import { RandomChoice } from './random-choice.ts';
 import { RoundRobin } from './round-robin.ts';
 import { NO_SERVER, poolOf, type Scheduler, type ServerLoads } from './scheduler.ts';
-import { ServerMask } from './server-mask.ts';
+import type { ServerMask } from './server-mask.ts';
 import { affinityMask } from './service-table.ts';
 import { SourceHash } from './source-hash.ts';
 import { WeightedRoundRobin } from './weighted-round-robin.ts';
@@ -39,7 +39,6 @@ export class Balancer {
   readonly #key: ClusterKey;
   readonly #hash: KeyedHash;
   readonly #random: Prng;
-  readonly #excluded = new ServerMask();
   #services: (Balanced | undefined)[] = [];
 
   /**
@@ -81,37 +80,22 @@ export class Balancer {
     );
   }
 
-  /** Whether any server is excluded. */
-  get hasExclusions(): boolean {
-    return this.#excluded.size > 0;
-  }
-
-  /** Excludes a server (its reply tuple is taken, it was tried) until `clearExclusions`. Allocates nothing, never throws. */
-  exclude(server: number): void {
-    this.#excluded.add(server);
-  }
-
-  /** Ends all exclusions: call it before the first `select` for a session. Allocates nothing, never throws. */
-  clearExclusions(): void {
-    this.#excluded.clear();
-  }
-
   /**
    * The server for a new session, by the service's scheduler, among those that are not excluded.
    * @returns server index or NO_SERVER. Allocates nothing, never throws.
    */
-  select(service: number, keyHash: number): number {
+  select(service: number, keyHash: number, excluded: ServerMask): number {
     const one = this.#services[service];
-    return one === undefined ? NO_SERVER : one.scheduler.select(keyHash, this.#excluded);
+    return one === undefined ? NO_SERVER : one.scheduler.select(keyHash, excluded);
   }
 
   /**
    * The server that the session's hash alone gives, whatever the scheduler: maglev's own, for all others source hash.
    * @returns server index or NO_SERVER. Allocates nothing, never throws.
    */
-  selectByHash(service: number, keyHash: number): number {
+  selectByHash(service: number, keyHash: number, excluded: ServerMask): number {
     const one = this.#services[service];
-    return one === undefined ? NO_SERVER : one.byHash.select(keyHash, this.#excluded);
+    return one === undefined ? NO_SERVER : one.byHash.select(keyHash, excluded);
   }
 
   #balance(service: ServiceSpec, previous: Balanced | undefined): Balanced {
