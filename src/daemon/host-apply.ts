@@ -4,7 +4,7 @@
  * Each change of plan is one reconciliation: read what is ours, place what is missing, remove what is too much. The
  * same code therefore sets up, takes over what a killed run left, reloads, repairs and undoes. Order within one:
  *
- *   1. device: MTU, queue length, up; its own sysctls      4. nftables table, replaced in one transaction
+ *   1. device: MTU, queue length, address, sysctls         4. nftables table, replaced in one transaction
  *   2. twins, reply tables                                 5. forwarding on the other interfaces
  *   3. rules                                               6. VIP routes; then what is too much, twins last
  *
@@ -37,6 +37,8 @@ export interface HostOptions {
   readonly journalDirectory?: string;
   /** `never`: as if nftables were not installed. */
   readonly nft?: 'auto' | 'never';
+  /** `global`: switch IPv6 forwarding on as kernels before 6.17 need it. */
+  readonly ipv6Forwarding?: 'auto' | 'global';
 }
 
 export interface HostReport {
@@ -167,9 +169,10 @@ export class HostSetup {
   /** @returns warnings. Each change is noted on disk before it is made. */
   async #changeSysctls(plan: HostPlan): Promise<string[]> {
     const warnings: string[] = [];
-    const wishes = [...forwardingWishes(plan.input.device, plan.families, await advertisedInterfaces())];
-    wishes.push(...earlyDemuxWish(plan));
-    for (const wish of wishes) {
+    const advertised = plan.families.includes(6) ? await advertisedInterfaces() : [];
+    const ipv6 = this.#options.ipv6Forwarding ?? 'auto';
+    const wishes = forwardingWishes(plan.input.device, plan.families, advertised, ipv6);
+    for (const wish of [...wishes, ...earlyDemuxWish(plan)]) {
       const change = this.#settled.has(wish.key) ? undefined : changeOf(wish);
       this.#settled.add(wish.key);
       if (change === undefined) continue;

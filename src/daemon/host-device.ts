@@ -1,5 +1,5 @@
 /**
- * The device's own settings: size, queue, state, sysctls. All of them vanish with the device.
+ * The device's own settings: size, queue, state, address, sysctls. All of them vanish with the device.
  */
 
 import { ipBatch } from './host-command.ts';
@@ -10,6 +10,13 @@ import { changeOf, deviceWishes, readSysctl, writeSysctl } from './host-sysctl.t
 export const DEVICE_MTU_BYTES = 65_535;
 /** Packets that wait in the device's ring (TUN sizes it by txqueuelen): a burst of SYNs must not be lost. */
 export const DEVICE_QUEUE_LENGTH = 10_000;
+/**
+ * The device's only address: the IPv4 dummy address (RFC 7600 section 4.8), of scope host, so that nothing ever takes
+ * it for a source. A loose reverse path filter accepts what comes in on an interface without any address only if the
+ * route back leads out of that interface (`no_addr` in net/ipv4/fib_frontend.c): whatever the dispatcher wrote back
+ * with a client's address would be dropped.
+ */
+export const DEVICE_ADDRESS = '192.0.0.8';
 
 /**
  * Sizes the device and brings it up; the same again changes nothing.
@@ -24,5 +31,6 @@ export async function setUpDevice(plan: HostPlan): Promise<void> {
   await ipBatch(4, [
     `link set dev ${device} mtu ${DEVICE_MTU_BYTES} txqueuelen ${DEVICE_QUEUE_LENGTH}${quiet}`,
     `link set dev ${device} up`,
+    ...(plan.families.includes(4) ? [`addr replace ${DEVICE_ADDRESS}/32 dev ${device} scope host`] : []),
   ]);
 }

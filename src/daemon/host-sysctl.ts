@@ -89,33 +89,32 @@ export function deviceWishes(device: string, families: readonly Family[]): Sysct
 }
 
 /**
- * What is wrong for forwarding in these families, besides the device's own settings.
+ * What has to hold for forwarding in these families, besides the device's own settings; right or wrong now.
  * @param advertised interfaces with routes from router advertisements.
+ * @param ipv6 `global`: as on kernels without force_forwarding.
  */
 export function forwardingWishes(
   device: string,
   families: readonly Family[],
   advertised: readonly string[],
+  ipv6: 'auto' | 'global' = 'auto',
 ): SysctlWish[] {
   const wishes: SysctlWish[] = [];
   const others = (family: Family): string[] => interfaces(family).filter((name) => name !== device);
   if (families.includes(4))
     for (const name of others(4)) wishes.push({ key: `net/ipv4/conf/${name}/forwarding`, to: '1' });
   if (families.includes(6) && readSysctl('net/ipv6/conf/all/forwarding') === '0') {
-    if (readSysctl('net/ipv6/conf/all/force_forwarding') !== undefined) {
+    if (ipv6 === 'auto' && readSysctl('net/ipv6/conf/all/force_forwarding') !== undefined) {
       for (const name of others(6)) wishes.push({ key: `net/ipv6/conf/${name}/force_forwarding`, to: '1' });
     } else {
       wishes.push(...globalIpv6Wishes(advertised));
     }
   }
-  return wishes.filter((wish) => {
-    const now = readSysctl(wish.key);
-    return now !== undefined && now !== wish.to;
-  });
+  return wishes;
 }
 
 /** Kernels before 6.17. `accept_ra` first, or the default route learnt from a router is gone at once. */
-export function globalIpv6Wishes(advertised: readonly string[]): SysctlWish[] {
+function globalIpv6Wishes(advertised: readonly string[]): SysctlWish[] {
   return [
     ...advertised
       .filter((name) => readSysctl(`net/ipv6/conf/${name}/accept_ra`) === '1')

@@ -11,7 +11,7 @@ import { type HostInput, planHost, RULE_PRIORITY } from './host-plan.ts';
 import { advertisedInterfaces, hasIpv6, readAbilities } from './host-read.ts';
 import { countSocketsOn } from './host-sockets.ts';
 import { isOurs, type RuleJson } from './host-state.ts';
-import { forwardingWishes, readSysctl, sysctlName } from './host-sysctl.ts';
+import { changeOf, forwardingWishes, readSysctl, sysctlName } from './host-sysctl.ts';
 
 /** @throws host-command when `ip` is not there. */
 export async function hostWarnings(input: HostInput): Promise<string[]> {
@@ -99,7 +99,7 @@ function sysctlWarnings(
   advertised: readonly string[],
 ): string[] {
   const warnings: string[] = [];
-  const wishes = forwardingWishes(input.device, families, advertised);
+  const wishes = forwardingWishes(input.device, families, advertised).filter((wish) => changeOf(wish));
   if (wishes.length > 0) {
     const names = wishes.map((wish) => `${sysctlName(wish.key)}=${wish.to}`);
     warnings.push(`forwarding is off: run sets ${names.join(', ')}, and puts it back at the end`);

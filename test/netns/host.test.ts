@@ -76,9 +76,7 @@ class Observer {
   }
 
   static async open(tun: LineProcess | undefined): Promise<Observer> {
-    // The client's own answers to what reaches it would be more packets with the same payload.
-    const mute = 'type filter hook output priority 0; icmp type 3 drop; icmpv6 type 1 drop;';
-    lab.run('client', 'nft -f -', `table inet mute { chain out { ${mute} }; }`);
+    lab.mute('client');
     const client = await lab.packets('client', 'sniff', 'cl0');
     const senders = {
       client: await lab.packets('client', 'send'),

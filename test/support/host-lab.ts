@@ -143,7 +143,14 @@ export class HostLab {
     throw new Error('the links of the lab do not come up');
   }
 
-  #spawn(side: Side, command: readonly string[]): LineProcess {
+  /** Keeps a host from answering what reaches it with ICMP errors, which quote the packet and so look like it. */
+  mute(side: Side): void {
+    const rules = 'type filter hook output priority 0; icmp type 3 drop; icmpv6 type 1 drop;';
+    this.run(side, 'nft -f -', `table inet mute { chain out { ${rules} }; }`);
+  }
+
+  /** Starts a program that ends with the lab at the latest. */
+  start(side: Side, command: readonly string[]): LineProcess {
     // `nsenter` would fork; `ip netns exec` becomes the command, so that killing it kills the command.
     const started = new LineProcess(spawn('ip', ['netns', 'exec', this.namespace(side), ...command]));
     this.#processes.push(started);
@@ -151,13 +158,13 @@ export class HostLab {
   }
 
   async packets(side: Side, ...words: readonly string[]): Promise<LineProcess> {
-    const started = this.#spawn(side, ['python3', PACKETS, ...words]);
+    const started = this.start(side, ['python3', PACKETS, ...words]);
     await started.until((line) => line === 'ready');
     return started;
   }
 
   driver(): HostDriver {
-    return new HostDriver(this.#spawn('gateway', [process.execPath, DRIVER]));
+    return new HostDriver(this.start('gateway', [process.execPath, DRIVER]));
   }
 
   /** Everything about the gateway's network that a run must leave as it found it. */
