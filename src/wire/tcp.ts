@@ -115,7 +115,7 @@ export function tcpResetAcknowledgment(flags: number, sequence: number, payloadL
 
 /**
  * Offset (in the view) of the value of the MSS option, or NO_MSS. The data offset must have been checked; options that lie
- * about their length end the search. At most 40 steps. Allocates nothing, never throws.
+ * about their length end the search, an MSS option of another size than 4 is passed over, as Linux does. At most 40 steps. Allocates nothing, never throws.
  */
 export function tcpFindMss(view: DataView, offset: number): number {
   const end = offset + tcpHeaderSize(view, offset);
@@ -130,7 +130,7 @@ export function tcpFindMss(view: DataView, offset: number): number {
     if (at + 1 >= end) return NO_MSS;
     const size = view.getUint8(at + 1);
     if (size < 2 || at + size > end) return NO_MSS;
-    if (kind === OPTION_MSS) return size === 4 ? at + 2 : NO_MSS;
+    if (kind === OPTION_MSS && size === 4) return at + 2;
     at += size;
   }
   return NO_MSS;
