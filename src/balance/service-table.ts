@@ -69,6 +69,8 @@ export class ServiceTable {
   readonly serverMtu: Uint32Array;
   readonly serverEndpoint: Uint16Array;
   readonly serverService: Int32Array;
+  /** Four words of the on-link prefix and four of its mask a server; 0 when it has none. */
+  readonly #subnet: Int32Array;
   readonly #serverUp: Uint8Array;
   readonly #candidate: Uint8Array;
 
@@ -105,6 +107,7 @@ export class ServiceTable {
     this.serverMtu = new Uint32Array(serverSlots);
     this.serverEndpoint = new Uint16Array(serverSlots);
     this.serverService = new Int32Array(serverSlots).fill(NO_SERVICE);
+    this.#subnet = new Int32Array(serverSlots * 8);
     this.#serverUp = new Uint8Array(serverSlots);
     this.#candidate = new Uint8Array(serverSlots);
     for (const service of services) this.#setColumns(service);
@@ -173,6 +176,20 @@ export class ServiceTable {
     return this.#candidate[server] === 1 && this.serverService[server] === service;
   }
 
+  /** Whether an address is on the subnet on which this host reaches the server directly. Allocates nothing, never throws. */
+  isNeighbour(server: number, a0: number, a1: number, a2: number, a3: number): boolean {
+    const words = this.#subnet;
+    const at = server * 8;
+    // A mask of 0 means that there is no such subnet: no on-link prefix is that wide.
+    if (words[at + 7] === 0 && words[at + 4] === 0) return false;
+    const differs =
+      ((a0 & words[at + 4]!) ^ words[at]!) |
+      ((a1 & words[at + 5]!) ^ words[at + 1]!) |
+      ((a2 & words[at + 6]!) ^ words[at + 2]!) |
+      ((a3 & words[at + 7]!) ^ words[at + 3]!);
+    return differs === 0;
+  }
+
   /** Whether flows of this server are to be reset: it is down (or gone) and the service says so. */
   serverResets(service: number, server: number): boolean {
     return this.resetsOnDown[service] === 1 && this.#serverUp[server] !== 1;
@@ -196,6 +213,12 @@ export class ServiceTable {
       this.serverMtu[server.index] = server.mtuBytes;
       this.serverEndpoint[server.index] = server.endpoint;
       this.serverService[server.index] = index;
+      if (server.subnet !== undefined) {
+        const { address, bits } = server.subnet;
+        const mask = signed(familyMask(address.family, bits));
+        const network = signed(address.words).map((word, at) => word & mask[at]!);
+        this.#subnet.set([...network, ...mask], server.index * 8);
+      }
       this.#serverUp[server.index] = server.up ? 1 : 0;
       this.#candidate[server.index] = isCandidate(server) ? 1 : 0;
     }

@@ -16,6 +16,7 @@ import {
   FLAG_REPLIED,
   ISN,
   LAST_SEEN,
+  MAX_IDLE_MS,
   META,
   OPENED_AT,
   PORTS,
@@ -205,7 +206,7 @@ export class DispatchTable extends TableReader {
    */
   idleMs(row: number, now: number): number {
     const idle = elapsedMs(now, this.words[row * ROW_WORDS + LAST_SEEN]!);
-    return idle > 0x7fffffff ? 0 : idle;
+    return idle > MAX_IDLE_MS ? 0 : idle;
   }
 
   /**

@@ -39,6 +39,9 @@ export const STATE_UDP = 4;
 export const STATE_SESSION = 5;
 export const STATE_COUNT = 6;
 
+/** Longest idle time that 32-bit times can tell; a longer difference means a time ahead. 24.8 days. */
+export const MAX_IDLE_MS = 0x7fffffff;
+
 /** Names for people and for `flows --json`, by state. */
 export const STATE_NAMES: readonly string[] = ['free', 'opening', 'established', 'closing', 'udp', 'session'];
 

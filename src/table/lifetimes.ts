@@ -5,13 +5,17 @@
  * a mark, not a loop over its rows: the expiry cursor does that in its own steps.
  */
 
-import { STATE_CLOSING, STATE_ESTABLISHED, STATE_OPENING, STATE_SESSION, STATE_UDP } from './flow-row.ts';
+import {
+  MAX_IDLE_MS,
+  STATE_CLOSING,
+  STATE_ESTABLISHED,
+  STATE_OPENING,
+  STATE_SESSION,
+  STATE_UDP,
+} from './flow-row.ts';
 
 /** Words of time-outs a service; the states index them. */
 export const TIMEOUT_WORDS = 8;
-
-/** Longest time-out: differences of 32-bit times are told from times ahead by their sign. 24.8 days. */
-export const MAX_TIMEOUT_MS = 0x7fffffff;
 
 /** What `setTimeouts` takes, from the five durations of a service in ms. */
 export function timeoutsByState(durations: {
@@ -22,11 +26,11 @@ export function timeoutsByState(durations: {
   readonly client: number;
 }): Uint32Array {
   const words = new Uint32Array(TIMEOUT_WORDS);
-  words[STATE_ESTABLISHED] = Math.min(durations.tcpEstablished, MAX_TIMEOUT_MS);
-  words[STATE_OPENING] = Math.min(durations.tcpOpening, MAX_TIMEOUT_MS);
-  words[STATE_CLOSING] = Math.min(durations.tcpClosing, MAX_TIMEOUT_MS);
-  words[STATE_UDP] = Math.min(durations.udp, MAX_TIMEOUT_MS);
-  words[STATE_SESSION] = Math.min(durations.client, MAX_TIMEOUT_MS);
+  words[STATE_ESTABLISHED] = Math.min(durations.tcpEstablished, MAX_IDLE_MS);
+  words[STATE_OPENING] = Math.min(durations.tcpOpening, MAX_IDLE_MS);
+  words[STATE_CLOSING] = Math.min(durations.tcpClosing, MAX_IDLE_MS);
+  words[STATE_UDP] = Math.min(durations.udp, MAX_IDLE_MS);
+  words[STATE_SESSION] = Math.min(durations.client, MAX_IDLE_MS);
   return words;
 }
 
