@@ -1,6 +1,6 @@
 // What outlives what: arenas and the garbage collector, worker threads that come and go, descriptors and their owners.
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -102,7 +102,10 @@ describe('a descriptor', () => {
       expect(native.close(fd)).toBe(-EBADF);
       expect(native.adopt(fd)).toBe(-EBADF);
     }
-    for (const foreign of [0, 1, 2, 1_000_000]) expect(native.close(foreign)).toBe(-EBADF);
+    const foreign = openSync('/dev/null', 'r');
+    expect(native.close(foreign)).toBe(-EBADF);
+    expect(native.adopt(foreign)).toBe(-EBADF);
+    closeSync(foreign); // throws if it was closed
     expect(await opener.end()).toBe(0);
   });
 
