@@ -35,6 +35,7 @@ export type Fault =
   | { readonly code: 'daemon-running'; readonly socket: string }
   | { readonly code: 'daemon-unreachable'; readonly socket: string; readonly detail: string }
   | { readonly code: 'daemon-refused'; readonly detail: string }
+  | { readonly code: 'capture'; readonly detail: string }
   | { readonly code: 'thread-died'; readonly thread: string; readonly detail: string };
 
 /** An error that a person is meant to read; `fault` is for programs. */
@@ -84,6 +85,7 @@ export function describeFault(fault: Fault): string {
     case 'daemon-unreachable':
       return `no daemon answers on ${fault.socket} (${fault.detail}): is 'latchway run' running? choose its socket with --socket`;
     case 'daemon-refused':
+    case 'capture':
       return fault.detail;
     case 'thread-died':
       return `the ${fault.thread} thread ended unexpectedly: ${fault.detail}`;

@@ -48,3 +48,6 @@ export const MIN_CLUSTER_MS = 10;
 export const MAX_CLUSTER_MS = 60_000;
 
 export const MAX_NEW_SESSIONS = 10_000_000;
+
+/** Name of the device when the configuration gives none. */
+export const DEFAULT_DEVICE = 'lw0';

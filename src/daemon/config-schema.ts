@@ -48,7 +48,7 @@ export const CLUSTER = {
 };
 
 export const DEVICE = {
-  name: deviceName.default('lw0'),
+  name: deviceName.default(limits.DEFAULT_DEVICE),
   queues: wholeNumber(1, limits.MAX_QUEUES).default(1),
 };
 

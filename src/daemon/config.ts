@@ -131,9 +131,9 @@ export function configHash(config: Config): string {
   return createHash('sha256').update(JSON.stringify(meaning)).digest('hex');
 }
 
-/** The part of a host name before the first dot. */
+/** The name of a dispatcher that is given none: the host name. */
 export function defaultNode(): string {
-  return hostname().split('.')[0] || 'localhost';
+  return hostname() || 'localhost';
 }
 
 /**

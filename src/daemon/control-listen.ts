@@ -10,6 +10,11 @@ import { LatchwayError } from '../base/fault.ts';
 /** Bytes of a path that fit struct sockaddr_un (linux/un.h) with its NUL. */
 const MAX_SOCKET_PATH = 107;
 
+/** Where a dispatcher's control socket is when nobody says otherwise. */
+export function defaultSocket(node: string): string {
+  return `/run/latchway/${node}.sock`;
+}
+
 /**
  * Listens on a Unix socket.
  * @throws LatchwayError `daemon-running`, `file`

@@ -8,14 +8,16 @@ export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
 const STANDARD_ERROR = 2;
 
+/** A reader of the log that goes away must not take the daemon along. */
+function standardError(): DestinationStream {
+  return destination({ dest: STANDARD_ERROR, sync: true }).on('error', () => undefined);
+}
+
 /**
  * @param node name of this dispatcher
  * @param out where the lines go; standard error by default
  */
-export function createLog(
-  node: string,
-  out: DestinationStream = destination({ dest: STANDARD_ERROR, sync: true }),
-): Log {
+export function createLog(node: string, out: DestinationStream = standardError()): Log {
   return pino(
     {
       base: { node },

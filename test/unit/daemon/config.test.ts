@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../src/base/fault.ts';
-import { chooseNode, configHash, defaultNode, loadConfig, parseConfig } from '../../../src/daemon/config.ts';
+import { chooseNode, configHash, loadConfig, parseConfig } from '../../../src/daemon/config.ts';
 import { probePort } from '../../../src/daemon/config-services.ts';
 import { parseAddress } from '../../../src/wire/address.ts';
 import { FULL, faultsOf, service } from './config-sample.ts';
@@ -216,11 +216,10 @@ describe('hash', () => {
 });
 
 describe('node', () => {
-  test('is what --node says, else the host name up to its first dot', () => {
+  test('is what --node says, else the host name', () => {
     const config = parseConfig(service(), '/x');
     expect(chooseNode(config, 'd7')).toBe('d7');
-    expect(chooseNode(config, undefined)).toBe(defaultNode());
-    expect(defaultNode()).not.toContain('.');
+    expect(chooseNode(config, undefined)).toBe(hostname());
   });
 
   test('must be named by the cluster, where there is one', () => {
