@@ -92,6 +92,8 @@ export function icmpSetType(view: DataView, offset: number, type: number, partia
   const after = (type << 8) | (before & 0xff);
   view.setUint8(offset, type);
   if (partial) return;
-  const checksum = view.getUint16(offset + ICMP_CHECKSUM);
-  view.setUint16(offset + ICMP_CHECKSUM, updateChecksum(checksum, deltaWord16(before, after)));
+  const checksum = updateChecksum(view.getUint16(offset + ICMP_CHECKSUM), deltaWord16(before, after));
+  // An IPv4 echo reply may be all zeroes, the one sum that is truly 0: its checksum is 0xffff, and 0 would not verify. Where the
+  // sum is 0xffff, 0xffff verifies as well as 0 does.
+  view.setUint16(offset + ICMP_CHECKSUM, checksum === 0 ? 0xffff : checksum);
 }
