@@ -6,7 +6,7 @@
  * behind on purpose). A lab whose owner is dead is a leftover: the next one that is made sweeps it away.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ipBatch, namespaces, pause, run } from './host.mjs';
@@ -22,6 +22,7 @@ import { ipBatch, namespaces, pause, run } from './host.mjs';
  */
 
 const STATE_DIRECTORY = '/run/latchway-lab';
+const JOURNAL_DIRECTORY = '/run/latchway';
 const NAME_PATTERN = /^(lw-[0-9a-f]{6})-/;
 const KILL_ROUNDS = 500;
 
@@ -99,13 +100,26 @@ export function remove(name) {
       pause(5);
     }
   }
+  for (const namespace of mine) removeJournal(namespace);
   ipBatch(mine.map((namespace) => `netns del ${namespace}`));
   rmSync(join(tmpdir(), `latchway-${name}`), { recursive: true, force: true });
   rmSync(stateFile(name), { force: true });
+  for (const directory of [STATE_DIRECTORY, JOURNAL_DIRECTORY]) {
+    try {
+      rmdirSync(directory);
+    } catch {
+      // not there, or in use
+    }
+  }
+}
+
+/** What a killed dispatcher noted about its namespace. @param {string} namespace */
+function removeJournal(namespace) {
   try {
-    if (readdirSync(STATE_DIRECTORY).length === 0) rmSync(STATE_DIRECTORY, { recursive: true, force: true });
+    const { ino } = statSync(`/run/netns/${namespace}`);
+    rmSync(join(JOURNAL_DIRECTORY, `host-${ino}.json`), { force: true });
   } catch {
-    // no state directory: nothing to tidy
+    // removed by somebody else in between
   }
 }
 

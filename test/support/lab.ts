@@ -1,10 +1,11 @@
 /**
  * Labs for tests: the library of netns/, with an end that no failure can skip.
  */
+import { join } from 'node:path';
 import { startCapture } from '../../netns/capture.mjs';
 import { startDispatcher } from '../../netns/dispatcher.mjs';
 import { waitFor } from '../../netns/host.mjs';
-import { createLab, type Lab, type LabOptions } from '../../netns/laboratory.mjs';
+import { createLab, type Lab, type LabOptions, PROJECT } from '../../netns/laboratory.mjs';
 import { CHECKSUM_ERRORS, parseSnmp, SNMP_FILES, type Snmp, snmpRise } from '../../netns/tools/snmp.mjs';
 
 export type { Lab };
@@ -44,4 +45,10 @@ export function readAllSnmp(lab: Lab, hosts: readonly string[]): Map<string, Snm
 /** Starts one tool on every server, told its own name. */
 export function startServers(lab: Lab, tool: string, parameters: readonly (string | number)[] = []) {
   return Promise.all(lab.servers.map((name) => lab.startTool(name, tool, ['--name', name, ...parameters])));
+}
+
+/** Starts the decapsulator of every server, for forwarding mode `ipip`. */
+export function startDecapsulators(lab: Lab) {
+  const command = [process.execPath, join(PROJECT, 'netns', 'decap.mjs')];
+  return Promise.all(lab.servers.map((name) => lab.spawn(name, command, { ready: /^ready$/ })));
 }
