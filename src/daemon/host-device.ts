@@ -7,16 +7,16 @@ import type { HostPlan } from './host-plan.ts';
 import { changeOf, deviceWishes, readSysctl, writeSysctl } from './host-sysctl.ts';
 
 /** As large as an IP packet gets: the kernel never answers "too big" before the dispatcher has seen the packet. */
-export const DEVICE_MTU_BYTES = 65_535;
+const DEVICE_MTU_BYTES = 65_535;
 /** Packets that wait in the device's ring (TUN sizes it by txqueuelen): a burst of SYNs must not be lost. */
-export const DEVICE_QUEUE_LENGTH = 10_000;
+const DEVICE_QUEUE_LENGTH = 10_000;
 /**
  * The device's only address: the IPv4 dummy address (RFC 7600 section 4.8), of scope host, so that nothing ever takes
  * it for a source. A loose reverse path filter accepts what comes in on an interface without any address only if the
  * route back leads out of that interface (`no_addr` in net/ipv4/fib_frontend.c): whatever the dispatcher wrote back
  * with a client's address would be dropped.
  */
-export const DEVICE_ADDRESS = '192.0.0.8';
+const DEVICE_ADDRESS = '192.0.0.8';
 
 /**
  * Sizes the device and brings it up; the same again changes nothing.

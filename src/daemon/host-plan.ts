@@ -28,7 +28,7 @@ import { type HostRoute, type HostRule, type HostState, MAIN_TABLE, TWIN_METRIC 
 /** First of the hundred rule priorities. */
 export const RULE_PRIORITY = 7300;
 /** The one mark bit that stands for "a reply of ours"; the other 31 are left alone. */
-export const REPLY_MARK = 0x1000_0000;
+const REPLY_MARK = 0x1000_0000;
 /** More reply rules than this in a family and the nftables set takes over: each rule is looked at for every packet. */
 export const REPLY_RULE_LIMIT = 32;
 
@@ -111,10 +111,10 @@ export function planHost(input: HostInput, abilities: HostAbilities): HostPlan {
   };
 }
 
-/** The sentence for many servers without nftables; `check --host` uses it too. */
-export const TOO_MANY_RULES = `more than ${REPLY_RULE_LIMIT} reply rules and no nftables: one policy rule per server port slows all forwarding (1,024 rules: by a quarter): install nftables`;
-/** The sentence for conntrack without nftables. */
-export const NO_EXEMPTION =
+/** Many servers without nftables. */
+const TOO_MANY_RULES = `more than ${REPLY_RULE_LIMIT} reply rules and no nftables: one policy rule per server port slows all forwarding (1,024 rules: by a quarter): install nftables`;
+/** Connection tracking without nftables. */
+const NO_EXEMPTION =
   'the kernel tracks connections and there is no nftables to exempt VIP traffic: masquerade or ct state rules on this gateway will break replies: install nftables';
 
 /** nftables identifiers have letters, digits and underscores; any other character of a device name becomes _hex_. */
