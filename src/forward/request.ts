@@ -1,0 +1,115 @@
+/**
+ * A client's packet to a service, on the dispatcher thread: find its flow, open one, or apply the `unknown` policy.
+ *
+ * 1. A flow entry is found: its state follows the packet, and it goes to the entry's server.
+ * 2. None, and the packet opens a flow (SYN, UDP): a server is chosen (open-flow.ts) and an entry made.
+ * 3. None, and it opens nothing: the service's `unknown` policy. A reset is never answered.
+ * A SYN on a closing flow ends that entry and is a case of 2 (port reuse), unless it repeats the SYN that the entry is made of.
+ */
+import { POLICY_HASH, POLICY_RESET } from '../balance/service-table.ts';
+import { COUNTER } from '../base/counters.ts';
+import type { DispatchTable } from '../table/dispatch-table.ts';
+import { REASON_REMOVED, REASON_REOPENED } from '../table/dispatch-table.ts';
+import {
+  FLAG_REPLIED,
+  flowMeta,
+  NO_ROW,
+  STATE_CLOSING,
+  STATE_ESTABLISHED,
+  STATE_OPENING,
+  STATE_UDP,
+} from '../table/flow-row.ts';
+import { PROTOCOL_TCP } from '../wire/protocol.ts';
+import { TCP_ACK, TCP_RST, TCP_SYN, tcpSequence } from '../wire/tcp.ts';
+import { answerReset } from './answer.ts';
+import { sendToServer } from './egress.ts';
+import { openFlow } from './open-flow.ts';
+import { count, type PathState } from './path-state.ts';
+import { afterClientSegment, TCP_CHANGES } from './tcp-state.ts';
+
+const DROP_UNKNOWN = COUNTER['drop-unknown'];
+const DROP_SERVER_DOWN = COUNTER['drop-server-down'];
+const FLOW_REOPENED = COUNTER['flow-reopened'];
+
+/** Handles request `index` of the batch. Allocates nothing, never throws. */
+export function handleRequest(state: PathState, table: DispatchTable, index: number): void {
+  const { parsed } = state;
+  const service = state.service[index]!;
+  const row = table.findForwardAt(
+    state.candidate[index]!,
+    state.hash[index]!,
+    parsed.source0[index]! | 0,
+    parsed.source1[index]! | 0,
+    parsed.source2[index]! | 0,
+    parsed.source3[index]! | 0,
+    state.key[index]!,
+    flowMeta(service),
+  );
+  const tcp = parsed.protocol[index] === PROTOCOL_TCP;
+  if (row === NO_ROW) {
+    if (!tcp) openFlow(state, table, index, STATE_UDP);
+    else if (opens(parsed.tcpFlags[index]!)) openFlow(state, table, index, STATE_OPENING);
+    else handleUnknown(state, table, index);
+    return;
+  }
+  if (tcp && opens(parsed.tcpFlags[index]!) && isReopened(state, table, row, index)) {
+    table.remove(row, REASON_REOPENED);
+    count(state, FLOW_REOPENED);
+    openFlow(state, table, index, STATE_OPENING);
+    return;
+  }
+  const server = table.server(row);
+  if (state.services.serverResets(service, server)) return endFlow(state, table, row, index);
+  table.touch(row, state.now);
+  if (tcp) followClient(state, table, row, index);
+  sendToServer(state, index, service, server, state.key[index]! & 0xffff);
+}
+
+function opens(tcpFlags: number): boolean {
+  return (tcpFlags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN;
+}
+
+/** Whether a SYN makes the entry it hits a thing of the past: port reuse, or a server that went down before it answered. */
+function isReopened(state: PathState, table: DispatchTable, row: number, index: number): boolean {
+  const entry = table.state(row);
+  if (entry === STATE_CLOSING) return initialSequence(state, index) !== table.isn(row) >>> 0;
+  const unanswered = entry === STATE_OPENING && (table.flags(row) & FLAG_REPLIED) === 0;
+  return unanswered && !state.services.isServerUp(table.server(row));
+}
+
+function initialSequence(state: PathState, index: number): number {
+  return tcpSequence(state.view, state.batch.rxOffset[index]! + state.parsed.headerLength[index]!);
+}
+
+function followClient(state: PathState, table: DispatchTable, row: number, index: number): void {
+  const tcpFlags = state.parsed.tcpFlags[index]!;
+  const before = table.state(row);
+  if (before === STATE_ESTABLISHED && (tcpFlags & TCP_CHANGES) === 0) return;
+  if (before === STATE_OPENING && opens(tcpFlags)) table.setIsn(row, initialSequence(state, index));
+  const oneWay = state.services.isOneWay(state.service[index]!);
+  const flags = table.flags(row);
+  const after = afterClientSegment(before, flags, tcpFlags, oneWay);
+  if ((after & 0xff) !== flags) table.setFlags(row, after & 0xff);
+  if (after >>> 8 !== before) table.setState(row, after >>> 8);
+}
+
+/** The entry's server is down and the service says `on-server-down: reset`. */
+function endFlow(state: PathState, table: DispatchTable, row: number, index: number): void {
+  table.remove(row, REASON_REMOVED);
+  if (state.parsed.protocol[index] !== PROTOCOL_TCP) {
+    // A datagram opens a flow at any time: the next server gets it.
+    openFlow(state, table, index, STATE_UDP);
+  } else if ((state.parsed.tcpFlags[index]! & TCP_RST) !== 0) {
+    count(state, DROP_SERVER_DOWN);
+  } else if (opens(state.parsed.tcpFlags[index]!)) {
+    openFlow(state, table, index, STATE_OPENING);
+  } else answerReset(state, index);
+}
+
+function handleUnknown(state: PathState, table: DispatchTable, index: number): void {
+  const policy = state.services.unknown[state.service[index]!];
+  if ((state.parsed.tcpFlags[index]! & TCP_RST) !== 0) count(state, DROP_UNKNOWN);
+  else if (policy === POLICY_HASH) openFlow(state, table, index, STATE_ESTABLISHED);
+  else if (policy === POLICY_RESET) answerReset(state, index);
+  else count(state, DROP_UNKNOWN);
+}
