@@ -7,6 +7,7 @@ interface RunOptions {
   readonly node?: string;
   readonly socket?: string;
   readonly state?: string;
+  readonly hold?: boolean;
 }
 
 export function addRun(program: Command): void {
@@ -19,12 +20,16 @@ export function addRun(program: Command): void {
     .option('--node <NAME>', 'which dispatcher this is (default: the host name)')
     .option('--socket <PATH>', 'control socket (default: /run/latchway/NODE.sock)')
     .option('--state <FILE>', 'where the table is kept over a restart')
-    .action(async ({ config, node, socket, state }: RunOptions) => {
+    .option(
+      '--hold',
+      'when it stops, leave the routes and rules that keep replies from leaking, for the next start (upgrades)',
+    )
+    .action(async ({ config, node, socket, state, hold = false }: RunOptions) => {
       // Who reads "ready" may leave afterwards; the daemon stays.
       process.stdout.on('error', () => undefined);
       // Loaded here alone: the other commands start faster without the daemon's code and its native addon.
       const { runDaemon } = await import('../daemon/run.ts');
-      process.exitCode = await runDaemon({ config, node: checkedNode(node), socket, state });
+      process.exitCode = await runDaemon({ config, node: checkedNode(node), socket, state, hold });
     });
   withExamples(command, [
     ['latchway run --config /etc/latchway.yaml', 'until SIGTERM or SIGINT'],

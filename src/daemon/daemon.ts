@@ -21,6 +21,7 @@ import { Checks } from './checks.ts';
 import { type Config, loadConfig } from './config.ts';
 import { hostInput } from './config-host.ts';
 import type { FlowFilter, FlowView, ServerView } from './control.ts';
+import { CounterWatch } from './counter-watch.ts';
 import { Egresses } from './egresses.ts';
 import { HostSetup } from './host-apply.ts';
 import { preflight } from './host-faults.ts';
@@ -34,6 +35,8 @@ import { Threads } from './threads.ts';
 import { flowViews, serverView } from './views.ts';
 
 const HOUSEKEEPING_MS = 1000;
+/** Some changes make no event: a flushed nftables ruleset, a path MTU that the kernel learnt. */
+const LOOK_AGAIN_MS = 15_000;
 /** Seconds that flows per second are taken over. */
 const RATE_SAMPLES = 5;
 
@@ -65,6 +68,8 @@ export class Daemon {
   readonly #log: Log;
   readonly #checks: Checks;
   readonly #egresses: Egresses;
+  readonly #counterWatch: CounterWatch;
+  #lookedAtMs = performance.now();
   #housekeeping: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -94,6 +99,7 @@ export class Daemon {
       random: randomWord,
       onDeath: options.onDeath,
     });
+    this.#counterWatch = new CounterWatch(log);
     this.#checks = new Checks(this.pool, log, () => this.#refresh());
     this.#egresses = new Egresses(this.pool, log, () => this.#onRoutes());
   }
@@ -265,6 +271,7 @@ export class Daemon {
 
   /** Interfaces, addresses, routes or rules changed: look up the ways to the servers, and mend what is ours. */
   #onRoutes(): void {
+    this.#lookedAtMs = performance.now();
     this.#inOrder(async () => {
       if (await this.#egresses.update()) await this.#publish([]);
       const report = await this.host.repair();
@@ -274,7 +281,11 @@ export class Daemon {
   }
 
   #keepHouse(): void {
-    this.openedFlows.sample(performance.now(), this.counters()['flow-opened']);
+    const now = performance.now();
+    const counters = this.counters();
+    this.openedFlows.sample(now, counters['flow-opened']);
+    this.#counterWatch.look(counters, now);
+    if (now - this.#lookedAtMs > LOOK_AGAIN_MS) this.#onRoutes();
     const { active, inactive } = this.table;
     if (!this.pool.forgetLeft((index) => active[index]! + inactive[index]!)) return;
     this.#inOrder(async () => {

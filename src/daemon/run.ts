@@ -14,7 +14,8 @@ export interface RunOptions {
   readonly node: string | undefined;
   readonly socket: string | undefined;
   readonly state: string | undefined;
-  readonly hold?: boolean;
+  /** On a clean stop, leave what keeps replies from leaking for the next start. */
+  readonly hold: boolean;
 }
 
 /** Where sockets and saved tables are kept unless told otherwise. */
@@ -41,7 +42,7 @@ export async function runDaemon(options: RunOptions): Promise<number> {
     exitCode = 1;
     end();
   };
-  const daemon = await createDaemon({ config, node, tableFile, hold: options.hold === true, log, onDeath });
+  const daemon = await createDaemon({ config, node, tableFile, hold: options.hold, log, onDeath });
   const target = new DaemonControl(daemon);
   await daemon.start();
   const reload = (): void => {

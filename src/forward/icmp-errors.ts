@@ -11,13 +11,7 @@
  */
 import { COUNTER } from '../base/counters.ts';
 import { flowMeta, NO_ROW, packEndpointPort, packPorts } from '../table/flow-row.ts';
-import {
-  ICMP_HEADER_SIZE,
-  ICMP_KIND_ECHO_REQUEST,
-  ICMP_KIND_ERROR,
-  icmpKind,
-  icmpQuoteOffset,
-} from '../wire/icmp.ts';
+import { ICMP_KIND_ECHO_REQUEST, ICMP_KIND_ERROR, icmpKind, icmpQuoteOffset } from '../wire/icmp.ts';
 import { FRAGMENT_LATER } from '../wire/ipv6.ts';
 import { parseQuote } from '../wire/parse.ts';
 import { PARSED_OK, type ParsedBatch } from '../wire/parsed-batch.ts';
@@ -188,6 +182,3 @@ function translate(
     vnetNeedsChecksum(view, offset),
   );
 }
-
-/** Smallest packet that `handlePassingError` reads: an ICMP header, and something quoted. */
-export const ERROR_SIZE_MIN: number = ICMP_HEADER_SIZE + 8;

@@ -16,6 +16,7 @@ import {
   flowMeta,
   NO_ROW,
   packEndpointPort,
+  STATE_ESTABLISHED,
   STATE_SESSION,
   STATE_UDP,
   sessionMeta,
@@ -38,7 +39,8 @@ const CLIENT_ON_SERVER_SUBNET = COUNTER['client-on-server-subnet'];
 
 /**
  * Opens a flow for request `index`, which hits no entry, and forwards the packet; or drops it for a counted reason.
- * @param entryState state that the entry begins in. Allocates nothing, never throws.
+ * @param entryState state that the entry begins in: STATE_ESTABLISHED for a flow that is taken up in its middle (`unknown: hash`),
+ * whose server is the one that its hash alone gives. Allocates nothing, never throws.
  */
 export function openFlow(state: PathState, table: DispatchTable, index: number, entryState: number): void {
   const service = state.service[index]!;
@@ -46,7 +48,9 @@ export function openFlow(state: PathState, table: DispatchTable, index: number, 
   const session = bound ? findSession(state, table, service, index) : NO_ROW;
   const remembered = session === NO_ROW ? NO_SERVER : table.server(session);
   const keep = remembered !== NO_SERVER && state.services.isCandidate(service, remembered);
-  const server = keep ? remembered : chooseServer(state, table, service, index);
+  const server = keep
+    ? remembered
+    : chooseServer(state, table, service, index, entryState === STATE_ESTABLISHED);
   if (server < 0) return;
   const endpointPort = replyKey(state, service, server, index);
   if (keep && isReplyTaken(state, table, endpointPort, index)) return count(state, DROP_REPLY_TAKEN);
@@ -59,7 +63,13 @@ export function openFlow(state: PathState, table: DispatchTable, index: number, 
 }
 
 /** @returns a server index, or NO_SERVER when the packet was dropped and counted. */
-function chooseServer(state: PathState, table: DispatchTable, service: number, index: number): number {
+function chooseServer(
+  state: PathState,
+  table: DispatchTable,
+  service: number,
+  index: number,
+  byHash: boolean,
+): number {
   const { balancer, excluded, parsed } = state;
   const hash = balancer.keyHash(
     service,
@@ -71,7 +81,9 @@ function chooseServer(state: PathState, table: DispatchTable, service: number, i
   );
   excluded.clear();
   for (let tries = 0; tries < SELECTIONS; tries++) {
-    const server = balancer.select(service, hash, excluded);
+    const server = byHash
+      ? balancer.selectByHash(service, hash, excluded)
+      : balancer.select(service, hash, excluded);
     if (server === NO_SERVER) break;
     if (!isReplyTaken(state, table, replyKey(state, service, server, index), index)) {
       if (tries > 0) count(state, REPLY_TUPLE_AVOIDED);
