@@ -11,7 +11,7 @@
  * | link type | 4 | | the bytes kept | |
  */
 
-export const PCAP_HEADER_SIZE = 24;
+const PCAP_HEADER_SIZE = 24;
 export const PCAP_RECORD_SIZE = 16;
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const LINKTYPE_RAW = 101;
