@@ -3,8 +3,7 @@
  *
  * Words: a *sum* is the one's-complement sum of 16-bit words in network order, folded to 16 bits (0 to 0xffff) or not yet
  * (below 2^32); a *checksum* is the complement of a folded sum; a *delta* is an unfolded sum of ~old and new words, by which a
- * checksum or a partial sum is moved. One's complement has two zeros: 0xffff added to a sum changes nothing, which is why the
- * 0xffff word of a mapped IPv4 address may be summed along.
+ * checksum or a partial sum is moved. One's complement has two zeros: 0xffff added to a sum changes nothing.
  * Source: RFC 1071; RFC 1624 equation 3 (HC' = ~(~HC + ~m + m')), the one form that never leaves a false 0xffff behind.
  */
 
@@ -19,11 +18,6 @@ export function foldSum(sum: number): number {
 /** Both halves of a 32-bit word, added. */
 export function sumWord(word: number): number {
   return (word >>> 16) + (word & 0xffff);
-}
-
-/** The unfolded sum of the four words of an address. */
-export function sumAddress(a0: number, a1: number, a2: number, a3: number): number {
-  return sumWord(a0) + sumWord(a1) + sumWord(a2) + sumWord(a3);
 }
 
 /** Exchanges the bytes of a 16-bit number: what a word adds to a sum when it begins at an odd offset. */

@@ -13,7 +13,7 @@ import { deltaWord16, updateChecksum } from './checksum.ts';
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from './protocol.ts';
 
 export const ICMP_HEADER_SIZE = 8;
-export const ICMP_TYPE = 0;
+const ICMP_TYPE = 0;
 export const ICMP_CODE = 1;
 export const ICMP_CHECKSUM = 2;
 export const ICMP_REST = 4;
@@ -43,7 +43,7 @@ export const ICMP_KIND_ECHO_REPLY = 2;
 export const ICMP_KIND_ERROR = 3;
 
 export function icmpType(view: DataView, offset: number): number {
-  return view.getUint8(offset);
+  return view.getUint8(offset + ICMP_TYPE);
 }
 
 export function icmpCode(view: DataView, offset: number): number {
@@ -90,7 +90,7 @@ export function icmpQuoteOffset(icmpOffset: number): number {
 export function icmpSetType(view: DataView, offset: number, type: number, partial: boolean): void {
   const before = view.getUint16(offset);
   const after = (type << 8) | (before & 0xff);
-  view.setUint8(offset, type);
+  view.setUint8(offset + ICMP_TYPE, type);
   if (partial) return;
   const checksum = updateChecksum(view.getUint16(offset + ICMP_CHECKSUM), deltaWord16(before, after));
   // An IPv4 echo reply may be all zeroes, the one sum that is truly 0: its checksum is 0xffff, and 0 would not verify. Where the

@@ -11,7 +11,7 @@
 import { deltaWord16, swapBytes16, updateChecksum } from './checksum.ts';
 
 export const TCP_HEADER_SIZE = 20;
-export const TCP_SOURCE_PORT = 0;
+const TCP_SOURCE_PORT = 0;
 export const TCP_DESTINATION_PORT = 2;
 export const TCP_SEQUENCE = 4;
 export const TCP_ACKNOWLEDGMENT = 8;
@@ -37,7 +37,7 @@ const OPTION_MSS = 2;
 export const NO_MSS = -1;
 
 export function tcpSourcePort(view: DataView, offset: number): number {
-  return view.getUint16(offset);
+  return view.getUint16(offset + TCP_SOURCE_PORT);
 }
 
 export function tcpDestinationPort(view: DataView, offset: number): number {
@@ -80,7 +80,7 @@ export function tcpWrite(
   flags: number,
   window: number,
 ): void {
-  view.setUint16(offset, sourcePort);
+  view.setUint16(offset + TCP_SOURCE_PORT, sourcePort);
   view.setUint16(offset + TCP_DESTINATION_PORT, destinationPort);
   view.setUint32(offset + TCP_SEQUENCE, sequence);
   view.setUint32(offset + TCP_ACKNOWLEDGMENT, acknowledgment);

@@ -6,13 +6,13 @@
  */
 
 export const UDP_HEADER_SIZE = 8;
-export const UDP_SOURCE_PORT = 0;
+const UDP_SOURCE_PORT = 0;
 export const UDP_DESTINATION_PORT = 2;
 export const UDP_LENGTH = 4;
 export const UDP_CHECKSUM = 6;
 
 export function udpSourcePort(view: DataView, offset: number): number {
-  return view.getUint16(offset);
+  return view.getUint16(offset + UDP_SOURCE_PORT);
 }
 
 export function udpDestinationPort(view: DataView, offset: number): number {
@@ -36,7 +36,7 @@ export function udpWrite(
   destinationPort: number,
   length: number,
 ): void {
-  view.setUint16(offset, sourcePort);
+  view.setUint16(offset + UDP_SOURCE_PORT, sourcePort);
   view.setUint16(offset + UDP_DESTINATION_PORT, destinationPort);
   view.setUint16(offset + UDP_LENGTH, length);
   view.setUint16(offset + UDP_CHECKSUM, 0);

@@ -4,12 +4,16 @@ import {
   ICMP_KIND_ECHO_REQUEST,
   ICMP_KIND_ERROR,
   ICMP_KIND_OTHER,
+  icmpChecksum,
+  icmpCode,
   icmpKind,
   icmpMtu,
+  icmpType,
 } from '../../../src/wire/icmp.ts';
 import {
   IPV4_DF,
   IPV4_MF,
+  ipv4Checksum,
   ipv4ChecksumValid,
   ipv4DecrementTtl,
   ipv4Destination,
@@ -41,7 +45,16 @@ import {
 } from '../../../src/wire/ipv6.ts';
 import {
   NO_MSS,
+  TCP_ACK,
+  TCP_CWR,
+  TCP_ECE,
+  TCP_FIN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  TCP_URG,
   tcpAcknowledgment,
+  tcpChecksum,
   tcpClampMss,
   tcpDestinationPort,
   tcpFindMss,
@@ -107,7 +120,7 @@ describe('header views, put together and taken apart', () => {
     // The example header of Wikipedia's "Internet checksum": 4500 0073 0000 4000 4011 b861 c0a8 0001 c0a8 00c7.
     const view = poisoned();
     ipv4Write(view, 0, 0, 0x73, 0, IPV4_DF, 64, 17, 0xc0a80001, 0xc0a800c7);
-    expect(hex(view, 10, 2)).toBe('b861');
+    expect(ipv4Checksum(view, 0)).toBe(0xb861);
   });
 
   it('IPv6', () => {
@@ -146,6 +159,22 @@ describe('header views, put together and taken apart', () => {
       udpLength(other, 4),
       udpChecksum(other, 4),
     ]).toEqual([53, 40_000, 512, 0]);
+  });
+
+  it('TCP flags and checksum field', () => {
+    const view = poisoned();
+    const all = [TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR];
+    expect(all).toEqual([1, 2, 4, 8, 16, 32, 64, 128]);
+    tcpWrite(view, 0, 1, 2, 3, 4, TCP_CWR | TCP_FIN, 5);
+    expect(view.getUint8(13)).toBe(0x81);
+    view.setUint16(16, 0x1234);
+    expect(tcpChecksum(view, 0)).toBe(0x1234);
+  });
+
+  it('ICMP', () => {
+    const view = poisoned();
+    view.setUint32(8, 0x0304_b861);
+    expect([icmpType(view, 8), icmpCode(view, 8), icmpChecksum(view, 8)]).toEqual([3, 4, 0xb861]);
   });
 
   it('the vnet header, little-endian, before the packet', () => {
