@@ -34,7 +34,7 @@ export function makeService(index: number, changes: Partial<ServiceSpec> = {}): 
     index,
     id: `service-${index}`,
     name: `service${index}`,
-    vip: address(`192.0.2.${index}`),
+    vip: address(`192.0.2.${index & 255}`),
     protocol: 6,
     ports: [[80, 80]],
     mode: 'nat',
