@@ -128,7 +128,7 @@ export function ipv6WalkChain(view: DataView, offset: number, end: number): numb
     if (protocol === PROTOCOL_FRAGMENT) {
       const bits = view.getUint16(at + 2);
       if ((bits & 0xfff8) !== 0) fragment = FRAGMENT_LATER;
-      else if ((bits & 1) !== 0 && fragment === FRAGMENT_NONE) fragment = FRAGMENT_FIRST;
+      else if ((bits & 1) !== 0) fragment = FRAGMENT_FIRST;
     }
     protocol = view.getUint8(at);
     at += size;

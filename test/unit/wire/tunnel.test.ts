@@ -53,6 +53,9 @@ describe('IP in IP', () => {
         });
         expect(decoded.inner).toMatchObject({ ...INNER[inner], tcp: { sourcePort: 1, destinationPort: 2 } });
       }
+      // csum_start counts from the start of the packet, which has moved.
+      const start = partial ? outerHeaderSize(outer) + (inner === 4 ? 20 : 40) : 0;
+      expect(wrapped.vnet.readUInt16LE(6)).toBe(start);
       const parsed = new ParsedBatch(1);
       expect(parsePacket(view, at, length, parsed, 0)).toBe(PARSED_OK);
       expect(parsed.protocol[0]).toBe(inner === 4 ? 4 : 41);
