@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
 import type { Address } from '../wire/address.ts';
 import type { FaultList } from './config-document.ts';
+import { CLUSTER_KEY_SIZE } from './config-limits.ts';
 import { CLUSTER } from './config-schema.ts';
 import { type Complete, type Draft, readNamed, readSection } from './config-section.ts';
 import { ADDRESS } from './config-values.ts';
@@ -73,9 +74,6 @@ export function completeCluster(draft: ClusterDraft, file: string): ClusterConfi
   };
 }
 
-/** Bytes of the cluster key. */
-export const CLUSTER_KEY_SIZE = 32;
-
 /**
  * The key that a key file holds: 64 hexadecimal digits, as `latchway keygen` prints them.
  * @throws LatchwayError `file` without the key's text in it
@@ -92,7 +90,7 @@ export function readKeyFile(file: string): Buffer {
       detail: `cannot be read (${(error as Error).message}): ${hint}`,
     });
   }
-  if (!/^[0-9a-fA-F]{64}$/.test(text))
+  if (!/^[0-9a-fA-F]+$/.test(text) || text.length !== 2 * CLUSTER_KEY_SIZE)
     throw new LatchwayError({
       code: 'file',
       file,

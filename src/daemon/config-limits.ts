@@ -51,3 +51,6 @@ export const MAX_NEW_SESSIONS = 10_000_000;
 
 /** Name of the device when the configuration gives none. */
 export const DEFAULT_DEVICE = 'lw0';
+
+/** Bytes of the cluster key: two hexadecimal digits each in its file. */
+export const CLUSTER_KEY_SIZE = 32;

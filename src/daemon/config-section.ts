@@ -7,7 +7,7 @@
 import type { z } from 'zod';
 import type { ConfigPath, FaultList } from './config-document.ts';
 import { nearestWord } from './config-units.ts';
-import { NAME_PATTERN, NAME_RULE } from './config-values.ts';
+import { NAME_PATTERN, NAME_RULE } from './node-name.ts';
 
 type Section = Readonly<Record<string, z.ZodType>>;
 

@@ -13,6 +13,7 @@ import {
   parseDuration,
   parsePortRange,
 } from './config-units.ts';
+import { NAME_PATTERN, NAME_RULE } from './node-name.ts';
 
 /** What a person typed, short enough for a line. Lists and maps are not shown: aliases make them huge or circular. */
 function shown(value: unknown): string {
@@ -64,9 +65,6 @@ export function choice<const Words extends readonly string[]>(
   }) as unknown as z.ZodType<Words[number]>;
 }
 
-export const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
-
-export const NAME_RULE = 'must be a name of 1 to 64 letters, digits, dots, underscores and hyphens';
 export const name = parsed(
   (value) => (NAME_PATTERN.test(String(value)) ? String(value) : undefined),
   NAME_RULE,

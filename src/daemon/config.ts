@@ -8,7 +8,6 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
 import type { Endpoint } from '../wire/address.ts';
@@ -19,6 +18,7 @@ import { MAX_CONFIG_SIZE } from './config-limits.ts';
 import { DEVICE, FLOOD, METRICS, ROOT, TABLE } from './config-schema.ts';
 import { type Complete, readMap, readSection } from './config-section.ts';
 import { completeServices, readServices, type ServiceConfig } from './config-services.ts';
+import { defaultNode } from './node-name.ts';
 
 export interface Config {
   /** Absolute path of the file that this came from. */
@@ -129,11 +129,6 @@ export function configHash(config: Config): string {
   };
   const meaning = { ...config, file: undefined, cluster, services };
   return createHash('sha256').update(JSON.stringify(meaning)).digest('hex');
-}
-
-/** The name of a dispatcher that is given none: the host name. */
-export function defaultNode(): string {
-  return hostname() || 'localhost';
 }
 
 /**

@@ -45,7 +45,7 @@ export class DaemonControl implements ControlTarget {
         };
       }),
       sysctls: host.changed.map(({ key, from, to }) => ({ name: key, from, to })),
-      warnings: daemon.warnings,
+      warnings: host.warnings,
     };
   }
 

@@ -23,13 +23,14 @@ import { hostInput } from './config-host.ts';
 import type { FlowFilter, FlowView, ServerView } from './control.ts';
 import { CounterWatch } from './counter-watch.ts';
 import { Egresses } from './egresses.ts';
-import { HostSetup } from './host-apply.ts';
+
 import { preflight } from './host-faults.ts';
-import type { HostInput } from './host-plan.ts';
+import { HostKeeper } from './host-keeper.ts';
 import type { Log } from './log.ts';
 import { Pool, type ServerChange } from './pool.ts';
 import { quiesced } from './quiesce.ts';
 import { RateMeter } from './rate-meter.ts';
+import { needsRestart } from './restart-needs.ts';
 import { saveTable } from './table-store.ts';
 import { Threads } from './threads.ts';
 import { flowViews, serverView } from './views.ts';
@@ -54,7 +55,7 @@ export interface DaemonOptions {
 export class Daemon {
   readonly node: string;
   readonly pool: Pool;
-  readonly host = new HostSetup();
+  readonly host: HostKeeper;
   readonly threads: Threads;
   readonly table: SharedTable;
   readonly openedFlows = new RateMeter(RATE_SAMPLES);
@@ -63,7 +64,6 @@ export class Daemon {
   loadedAt = new Date();
   generation: Generation;
   ready = false;
-  warnings: readonly string[] = [];
   readonly #options: DaemonOptions;
   readonly #log: Log;
   readonly #checks: Checks;
@@ -99,6 +99,7 @@ export class Daemon {
       random: randomWord,
       onDeath: options.onDeath,
     });
+    this.host = new HostKeeper(log);
     this.#counterWatch = new CounterWatch(log);
     this.#checks = new Checks(this.pool, log, () => this.#refresh());
     this.#egresses = new Egresses(this.pool, log, () => this.#onRoutes());
@@ -119,7 +120,7 @@ export class Daemon {
           );
       }
       await this.#publish([]);
-      await this.#setUpHost();
+      await this.host.apply(this.config, this.pool);
     } catch (error) {
       await this.#takeDown();
       throw error;
@@ -158,15 +159,7 @@ export class Daemon {
   /** Ends threads, puts the host back, closes the device. */
   async #takeDown(): Promise<void> {
     await this.threads.stop();
-    try {
-      if (this.#options.hold)
-        this.#log.info('held: routes and rules that keep replies from leaking stay for the next start');
-      else
-        for (const left of await this.host.stop())
-          this.#log.warn(left, 'somebody changed this value meanwhile: left alone');
-    } catch (error) {
-      this.#log.error({ error: String(error) }, 'the host could not be put back entirely');
-    }
+    await this.host.stop(this.#options.hold);
     this.threads.closeDevice();
   }
 
@@ -186,7 +179,7 @@ export class Daemon {
       await this.#egresses.update();
       await this.#publish([]);
       this.config = next;
-      await this.#setUpHost();
+      await this.host.apply(this.config, this.pool);
     } catch (error) {
       this.config = before;
       this.pool.configure(before.services);
@@ -244,39 +237,12 @@ export class Daemon {
     );
   }
 
-  async #setUpHost(): Promise<void> {
-    const report = await this.host.apply(this.#hostInput());
-    for (const change of report.changed) this.#log.info({ ...change }, 'host value changed');
-    for (const warning of report.warnings) this.#log.warn(warning);
-    if (report.leftovers) this.#log.info('took over routes and rules that an earlier run left');
-    this.warnings = report.warnings;
-  }
-
-  /** What the configuration says, and servers that left it but still have flows. */
-  #hostInput(): HostInput {
-    const input = hostInput(this.config);
-    const leaving = this.pool.services.flatMap(({ config, servers }) =>
-      servers
-        .filter((server) => server.leaving)
-        .map(({ config: { address, port, name } }) => ({
-          address,
-          name: `${config.name}/${name}`,
-          mode: config.mode,
-          protocol: config.protocol,
-          ports: port === 0 ? config.ports : [[port, port] as const],
-        })),
-    );
-    return { ...input, servers: [...input.servers, ...leaving] };
-  }
-
   /** Interfaces, addresses, routes or rules changed: look up the ways to the servers, and mend what is ours. */
   #onRoutes(): void {
     this.#lookedAtMs = performance.now();
     this.#inOrder(async () => {
       if (await this.#egresses.update()) await this.#publish([]);
-      const report = await this.host.repair();
-      if (report !== undefined && report.added > 0)
-        this.#log.warn({ added: report.added }, 'routes or rules of ours were removed by somebody; put back');
+      await this.host.repair();
     }).catch((error: unknown) => this.#log.warn({ error: String(error) }, 'routes could not be followed'));
   }
 
@@ -290,7 +256,7 @@ export class Daemon {
     if (!this.pool.forgetLeft((index) => active[index]! + inactive[index]!)) return;
     this.#inOrder(async () => {
       await this.#publish([]);
-      await this.#setUpHost();
+      await this.host.apply(this.config, this.pool);
     }).catch((error: unknown) =>
       this.#log.error({ error: String(error) }, 'a server that left could not be forgotten'),
     );
@@ -325,15 +291,4 @@ function createTable(capacity: number): TableBuffers {
     const detail = `table.capacity ${capacity} needs ${mebibytes} MiB of memory, which is not to be had`;
     throw new LatchwayError({ code: 'daemon-refused', detail });
   }
-}
-
-/** What of a new configuration takes effect at the next start only. */
-function needsRestart(before: Config, after: Config): string[] {
-  const changed: string[] = [];
-  if (before.device.name !== after.device.name) changed.push('device.name');
-  if (before.device.queues !== after.device.queues) changed.push('device.queues');
-  if (before.table.capacity !== after.table.capacity) changed.push('table.capacity');
-  if (JSON.stringify(before.cluster) !== JSON.stringify(after.cluster)) changed.push('cluster');
-  if (JSON.stringify(before.metrics) !== JSON.stringify(after.metrics)) changed.push('metrics');
-  return changed.map((key) => `${key} changed: it takes effect at the next start`);
 }
