@@ -13,7 +13,6 @@ import { elapsedMs } from '../base/clock.ts';
 import {
   CLIENT,
   ENDPOINT_PORT,
-  FLAG_REPLIED,
   ISN,
   LAST_SEEN,
   MAX_IDLE_MS,
@@ -31,7 +30,7 @@ import {
   TABLE_FULL,
   VERSION,
 } from './flow-row.ts';
-import { TimeoutTable } from './lifetimes.ts';
+import { isExpendable, TimeoutTable } from './lifetimes.ts';
 import {
   HEADER_FREE,
   HEADER_FRESH,
@@ -44,7 +43,7 @@ import {
 } from './shared-table.ts';
 import { TableReader } from './table-reader.ts';
 
-/** Why a row was given back. */
+/** Why a row is given back. */
 export const REASON_EXPIRED = 0;
 export const REASON_RESET = 1;
 export const REASON_EVICTED = 2;
@@ -248,12 +247,7 @@ export class DispatchTable extends TableReader {
       if (this.#dropCursor >= used) this.#dropCursor = 0;
       const row = this.#dropCursor++;
       const word = this.words[row * ROW_WORDS + SERVER_STATE]!;
-      const state = (word >>> 8) & 0xff;
-      const young =
-        state === STATE_OPENING ||
-        state === STATE_CLOSING ||
-        (state === STATE_UDP && (word & FLAG_REPLIED) === 0);
-      if (!young || this.idleMs(row, now) <= longest) continue;
+      if (!isExpendable((word >>> 8) & 0xff, word & 0xff) || this.idleMs(row, now) <= longest) continue;
       victim = row;
       longest = this.idleMs(row, now);
     }

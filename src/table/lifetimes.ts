@@ -43,6 +43,12 @@ export const DEFAULT_TIMEOUTS: Uint32Array = timeoutsByState({
   client: 900_000,
 });
 
+/** Whether an entry may be given up for a new flow when the table is full: opening, closing, or UDP without a reply. */
+export function isExpendable(state: number, flags: number): boolean {
+  if (state === STATE_UDP) return (flags & FLAG_REPLIED) === 0;
+  return state === STATE_OPENING || state === STATE_CLOSING;
+}
+
 export class TimeoutTable {
   #words = new Uint32Array(0);
   #removed = new Uint8Array(0);
