@@ -6,6 +6,7 @@
  */
 
 import {
+  FLAG_REPLIED,
   MAX_IDLE_MS,
   STATE_CLOSING,
   STATE_ESTABLISHED,
