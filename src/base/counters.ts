@@ -65,6 +65,7 @@ const COUNTERS = [
   ['flow-reopened', 'event', 'SYNs on a closing flow that opened a new one (port reuse)'],
   ['flow-evicted', 'event', 'young or closing entries given up because the table was full'],
   ['session-opened', 'event', 'session entries made (affinity: client)'],
+  ['session-refused', 'event', 'flows whose client got no session entry, because the table was full'],
   ['session-expired', 'event', 'session entries that ended by time-out'],
   ['mss-clamped', 'event', 'SYNs whose MSS option was lowered'],
   ['segmented', 'event', 'super-packets cut into segments in software'],

@@ -12,7 +12,7 @@
 import { workerData } from 'node:worker_threads';
 import { HandoverRing } from '../forward/handover-ring.ts';
 import { processBatch } from '../forward/packet-path.ts';
-import { followReleases } from '../forward/release.ts';
+import { followReleases, forgetChangedSessions } from '../forward/release.ts';
 import { DispatchTable } from '../table/dispatch-table.ts';
 import { timeoutsByState } from '../table/lifetimes.ts';
 import { PacketThread } from './packet-thread.ts';
@@ -30,10 +30,13 @@ function run(setup: DispatcherSetup): void {
   const rings = setup.rings.map((buffer) => new HandoverRing(buffer));
   const { state, batch, words } = thread;
   followReleases(state, table);
+  let services = state.services;
   thread.onGeneration = (generation, gone) => {
     for (const service of generation.services)
       table.setTimeouts(service.index, timeoutsByState(service.timeoutsMs));
     for (const service of gone) table.removeService(service);
+    forgetChangedSessions(table, services, state.services);
+    services = state.services;
   };
   thread.applyGeneration(setup.generation, []);
   const outcome = loadTable(setup.tableFile, table, setup.generation, thread.now());

@@ -11,7 +11,8 @@
  * | KIND_DONE | dropped and counted | |
  *
  * Fragments: a reply in fragments cannot be told by its ports, so every fragment from a server of its protocol is dropped, as
- * are those to a VIP.
+ * are those to a VIP. So is the first fragment of an ICMP error, whose quote cannot be translated (nobody fragments errors: they have 576
+ * or 1,280 bytes at most).
  */
 import { NO_SERVICE } from '../balance/service-table.ts';
 import { COUNTER } from '../base/counters.ts';
@@ -74,8 +75,8 @@ function classify(state: PathState, index: number): number {
   if (service !== NO_SERVICE) return toVip(state, index, service, protocol);
   if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) return fromServer(state, index, protocol);
   if (!isIcmp(parsed.family[index]!, protocol)) return KIND_PASS;
-  const isError = icmpKind(parsed.family[index]!, parsed.icmpType[index]!) === ICMP_KIND_ERROR;
-  return isError && parsed.fragment[index] === FRAGMENT_NONE ? KIND_ICMP_ERROR : KIND_PASS;
+  if (icmpKind(parsed.family[index]!, parsed.icmpType[index]!) !== ICMP_KIND_ERROR) return KIND_PASS;
+  return parsed.fragment[index] === FRAGMENT_NONE ? KIND_ICMP_ERROR : drop(state, DROP_FRAGMENT);
 }
 
 function drop(state: PathState, counter: number): number {

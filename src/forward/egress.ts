@@ -33,6 +33,10 @@ const MSS_CLAMPED = COUNTER['mss-clamped'];
 /** Bytes of the outer header by the server's family. */
 const OUTER_SIZE_4 = 20;
 const OUTER_SIZE_6 = 40;
+/** What every IPv6 link takes (RFC 8200 section 5): no sender goes below, whatever it is told. */
+const IPV6_MTU_MIN = 1280;
+/** No SYN is clamped below (TCP_MIN_MSS of Linux), however small the way in. */
+const MSS_MIN = 88;
 
 /**
  * Sends a client's TCP or UDP packet to a server.
@@ -52,8 +56,10 @@ export function sendToServer(
   const tunnelled = services.mode[service] === MODE_IPIP;
   const outer = tunnelled ? (services.serverFamily[server] === 4 ? OUTER_SIZE_4 : OUTER_SIZE_6) : 0;
   const room = services.serverMtu[server]! - outer;
-  if (wireLength(state, index) > room && mayNotFragment(view, offset, family))
-    return answerTooBig(state, index, room);
+  // An IPv6 packet of 1,280 bytes goes in whatever its tunnel takes: the outer packet is fragmented (RFC 2473 section 7.1).
+  const most = family === 6 && room < IPV6_MTU_MIN ? IPV6_MTU_MIN : room;
+  if (wireLength(state, index) > most && mayNotFragment(view, offset, family))
+    return answerTooBig(state, index, most);
   if (tunnelled) return encapsulate(state, index, server, room);
   raiseTtl(view, offset, family);
   const at = server * 4;
@@ -108,8 +114,8 @@ function encapsulate(state: PathState, index: number, server: number, room: numb
   if (parsed.protocol[index] === PROTOCOL_TCP && (parsed.tcpFlags[index]! & TCP_SYN) !== 0) {
     const headers = parsed.headerLength[index]! + TCP_HEADER_SIZE;
     const transport = offset + parsed.headerLength[index]!;
-    if (tcpClampMss(view, transport, room - headers, vnetNeedsChecksum(view, offset)))
-      count(state, MSS_CLAMPED);
+    const mss = Math.max(room - headers, MSS_MIN);
+    if (tcpClampMss(view, transport, mss, vnetNeedsChecksum(view, offset))) count(state, MSS_CLAMPED);
   }
   sendInside(state, index, server, IPIP_REQUEST);
 }
@@ -127,7 +133,7 @@ export function sendInside(state: PathState, index: number, server: number, verd
     return count(state, batch.pushRaw(offset, length, server) ? verdict : DROP_WRITE);
   }
   const cut = segmentPacket(batch, offset, parsed, index, segments);
-  if (cut === NO_ROOM) return count(state, DROP_WRITE);
+  if (cut === NO_ROOM || batch.rawCount + cut > batch.rawOffset.length) return count(state, DROP_WRITE);
   for (let at = 0; at < cut; at++) batch.pushRaw(segments.offset[at]!, segments.length[at]!, server);
   count(state, SEGMENTED);
   count(state, verdict);
@@ -152,8 +158,8 @@ function ttlOf(view: DataView, offset: number, family: number): number {
   return family === 4 ? ipv4Ttl(view, offset) : ipv6HopLimit(view, offset);
 }
 
-/** One more hop to live; 255 stays. */
-function raiseTtl(view: DataView, offset: number, family: number): void {
+/** One more hop to live; 255 stays. Allocates nothing, never throws. */
+export function raiseTtl(view: DataView, offset: number, family: number): void {
   const ttl = ttlOf(view, offset, family);
   if (ttl === 255) return;
   if (family === 6) view.setUint8(offset + IPV6_HOP_LIMIT, ttl + 1);

@@ -4,7 +4,7 @@
  * | error | quoted packet | goes to | what changes |
  * | --- | --- | --- | --- |
  * | to a VIP | VIP -> client: a reply, as the client's side of the network saw it | the server | quote's source and the destination become the server; in ipip it is encapsulated as it is |
- * | to a client | client -> server: a request, as the server's side saw it | the client | quote's destination becomes the VIP, and so does the source if the error is of the server itself |
+ * | to a client | client -> server: a request, as the server's side saw it | the client | quote's destination becomes the VIP, and so does the source if the error is of a server |
  *
  * An error whose quote names a server's service port, but no flow, is dropped: it would tell a client of a server. Errors about
  * anything else pass. Source: RFC 792, 4443, 5508 (translation of quotes), 1812 section 4.3.2.
@@ -14,12 +14,12 @@ import { flowMeta, NO_ROW, packEndpointPort, packPorts } from '../table/flow-row
 import { ICMP_KIND_ECHO_REQUEST, ICMP_KIND_ERROR, icmpKind, icmpQuoteOffset } from '../wire/icmp.ts';
 import { FRAGMENT_LATER } from '../wire/ipv6.ts';
 import { parseQuote } from '../wire/parse.ts';
-import { PARSED_OK, type ParsedBatch } from '../wire/parsed-batch.ts';
+import { PARSED_OK } from '../wire/parsed-batch.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol.ts';
 import { rewriteIcmpAddress, rewriteQuote, SIDE_DESTINATION, SIDE_SOURCE } from '../wire/rewrite.ts';
 import { vnetNeedsChecksum } from '../wire/virtio.ts';
 import { answerEcho } from './answer.ts';
-import { sendInside } from './egress.ts';
+import { raiseTtl, sendInside } from './egress.ts';
 import { count, type PathState, pass, transmit } from './path-state.ts';
 
 const DROP_ICMP = COUNTER['drop-icmp'];
@@ -56,7 +56,7 @@ export function handlePassingError(state: PathState, index: number): void {
   const clientPort = quote.sourcePort[0]!;
   const hash = table.hashReverse(a0, a1, a2, a3, clientPort, key);
   const row = table.findReverse(hash, a0, a1, a2, a3, clientPort, key);
-  if (row === NO_ROW) return count(state, DROP_ICMP);
+  if (row === NO_ROW || !services.isService(table.service(row))) return count(state, DROP_ICMP);
   deliverToClient(state, index, table.service(row), table.vipPort(row));
 }
 
@@ -90,6 +90,7 @@ function deliverToServer(state: PathState, index: number): void {
   const row = table.findForward(hash, a0, a1, a2, a3, ports, flowMeta(service));
   if (row === NO_ROW) return count(state, DROP_ICMP);
   const server = table.server(row);
+  if (!services.isServerOf(service, server)) return count(state, DROP_ICMP);
   if (services.isOneWay(service)) return sendInside(state, index, server, ICMP_TO_SERVER);
   const words = services.serverAddress;
   const at = server * 4;
@@ -107,15 +108,16 @@ function deliverToServer(state: PathState, index: number): void {
     words[at + 3]!,
     vnetNeedsChecksum(state.view, state.batch.rxOffset[index]!),
   );
+  raiseTtl(state.view, state.batch.rxOffset[index]!, parsed.family[index]!);
   transmit(state, index, ICMP_TO_SERVER);
 }
 
 function deliverToClient(state: PathState, index: number, service: number, vipPort: number): void {
-  const { services, parsed } = state;
+  const { services, parsed, view } = state;
   const words = services.vip;
   const at = service * 4;
   const offset = state.batch.rxOffset[index]!;
-  const ofServer = isSameAddress(parsed, index, state.quote);
+  const ofServer = comesFromServer(state, index);
   translate(
     state,
     index,
@@ -137,19 +139,23 @@ function deliverToClient(state: PathState, index: number, service: number, vipPo
       words[at + 1]!,
       words[at + 2]!,
       words[at + 3]!,
-      vnetNeedsChecksum(state.view, offset),
+      vnetNeedsChecksum(view, offset),
     );
   }
+  raiseTtl(view, offset, parsed.family[index]!);
   transmit(state, index, ICMP_TO_CLIENT);
 }
 
-/** Whether the error comes from the server that the quoted packet was for. */
-function isSameAddress(parsed: ParsedBatch, index: number, quote: ParsedBatch): boolean {
+/** Whether the error comes from a server: the one that the quoted packet was for, or another on the way to it. */
+function comesFromServer(state: PathState, index: number): boolean {
+  const { parsed, services } = state;
+  const s0 = parsed.source0[index]!;
+  const s1 = parsed.source1[index]!;
+  const s2 = parsed.source2[index]!;
+  const s3 = parsed.source3[index]!;
   return (
-    parsed.source3[index] === quote.destination3[0] &&
-    parsed.source2[index] === quote.destination2[0] &&
-    parsed.source1[index] === quote.destination1[0] &&
-    parsed.source0[index] === quote.destination0[0]
+    services.findEndpoint(s0, s1, s2, s3, PROTOCOL_TCP) >= 0 ||
+    services.findEndpoint(s0, s1, s2, s3, PROTOCOL_UDP) >= 0
   );
 }
 

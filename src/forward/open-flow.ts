@@ -34,15 +34,17 @@ const DROP_REPLY_TAKEN = COUNTER['drop-reply-taken'];
 const DROP_TABLE_FULL = COUNTER['drop-table-full'];
 const FLOW_OPENED = COUNTER['flow-opened'];
 const SESSION_OPENED = COUNTER['session-opened'];
+const SESSION_REFUSED = COUNTER['session-refused'];
 const REPLY_TUPLE_AVOIDED = COUNTER['reply-tuple-avoided'];
 const CLIENT_ON_SERVER_SUBNET = COUNTER['client-on-server-subnet'];
 
 /**
  * Opens a flow for request `index`, which hits no entry, and forwards the packet; or drops it for a counted reason.
  * @param entryState state that the entry begins in: STATE_ESTABLISHED for a flow that is taken up in its middle (`unknown: hash`),
- * whose server is the one that its hash alone gives. Allocates nothing, never throws.
+ * whose server is the one that its hash alone gives.
+ * @returns row of the entry, or NO_ROW. Allocates nothing, never throws.
  */
-export function openFlow(state: PathState, table: DispatchTable, index: number, entryState: number): void {
+export function openFlow(state: PathState, table: DispatchTable, index: number, entryState: number): number {
   const service = state.service[index]!;
   const bound = state.services.isSession(service);
   const session = bound ? findSession(state, table, service, index) : NO_ROW;
@@ -51,15 +53,22 @@ export function openFlow(state: PathState, table: DispatchTable, index: number, 
   const server = keep
     ? remembered
     : chooseServer(state, table, service, index, entryState === STATE_ESTABLISHED);
-  if (server < 0) return;
+  if (server < 0) return NO_ROW;
   const endpointPort = replyKey(state, service, server, index);
-  if (keep && isReplyTaken(state, table, endpointPort, index)) return count(state, DROP_REPLY_TAKEN);
+  if (keep && isReplyTaken(state, table, endpointPort, index)) {
+    count(state, DROP_REPLY_TAKEN);
+    return NO_ROW;
+  }
   const row = insertFlow(state, table, index, server, endpointPort, entryState);
-  if (row === TABLE_FULL) return count(state, DROP_TABLE_FULL);
+  if (row === TABLE_FULL) {
+    count(state, DROP_TABLE_FULL);
+    return NO_ROW;
+  }
   if (bound) bindSession(state, table, service, session, server, index);
   count(state, FLOW_OPENED);
   if (endpointPort !== 0 && isNeighbour(state, server, index)) count(state, CLIENT_ON_SERVER_SUBNET);
   sendToServer(state, index, service, server, state.key[index]! & 0xffff);
+  return row;
 }
 
 /** @returns a server index, or NO_SERVER when the packet was dropped and counted. */
@@ -204,7 +213,7 @@ function bindSession(
   const hash = table.hashForward(a0, a1, a2, a3, 0, meta);
   const row = table.insert(hash, 0, a0, a1, a2, a3, 0, meta, 0, server, STATE_SESSION, 0, state.now);
   // A full table leaves the client without a session, not without its flow.
-  if (row === TABLE_FULL) return;
+  if (row === TABLE_FULL) return count(state, SESSION_REFUSED);
   table.holdSession(row);
   count(state, SESSION_OPENED);
 }

@@ -1,15 +1,43 @@
 /**
- * What follows when a row of the table is given back: it is counted by its reason, and a flow lets go of its client's session entry.
+ * What follows when a row of the table is given back: it is counted by its reason, and a flow lets go of its client's session entry;
+ * and what becomes of session entries when their service's affinity changes.
  */
+import type { ServiceTable } from '../balance/service-table.ts';
 import { COUNTER } from '../base/counters.ts';
-import { type DispatchTable, REASON_EVICTED, REASON_EXPIRED } from '../table/dispatch-table.ts';
-import { NO_ROW, sessionMeta } from '../table/flow-row.ts';
+import {
+  type DispatchTable,
+  REASON_EVICTED,
+  REASON_EXPIRED,
+  REASON_REMOVED,
+} from '../table/dispatch-table.ts';
+import { NO_ROW, STATE_SESSION, sessionMeta } from '../table/flow-row.ts';
 import type { PathState } from './path-state.ts';
 import { count } from './path-state.ts';
 
 const FLOW_EXPIRED = COUNTER['flow-expired'];
 const FLOW_EVICTED = COUNTER['flow-evicted'];
 const SESSION_EXPIRED = COUNTER['session-expired'];
+
+/**
+ * Removes the session entries of services whose affinity has changed from one generation to the next: they name clients by
+ * another mask, and no flow would let go of them any more. Looks at every row, if there is such a service (some milliseconds for a
+ * million): for a change of configuration, not for packets.
+ */
+export function forgetChangedSessions(table: DispatchTable, before: ServiceTable, after: ServiceTable): void {
+  if (!before.session.some((_, service) => hasChanged(before, after, service))) return;
+  for (let row = 0; row < table.usedRows; row++) {
+    if (table.state(row) === STATE_SESSION && hasChanged(before, after, table.service(row)))
+      table.remove(row, REASON_REMOVED);
+  }
+}
+
+function hasChanged(before: ServiceTable, after: ServiceTable, service: number): boolean {
+  if (!before.isSession(service) || !after.isService(service)) return false;
+  if (!after.isSession(service)) return true;
+  for (let word = service * 4; word < service * 4 + 4; word++)
+    if (before.mask[word] !== after.mask[word]) return true;
+  return false;
+}
 
 /** Connects the table's `onRelease` to the counters and sessions of the thread that writes it. */
 export function followReleases(state: PathState, table: DispatchTable): void {

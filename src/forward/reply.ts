@@ -27,7 +27,9 @@ export function handleReply(state: PathState, table: DispatchTable, index: numbe
     parsed.destinationPort[index]!,
     state.key[index]!,
   );
-  if (row === NO_ROW) return count(state, DROP_REPLY_UNKNOWN);
+  // A service that left the configuration is gone at once, its rows a little later.
+  if (row === NO_ROW || !state.services.isService(table.service(row)))
+    return count(state, DROP_REPLY_UNKNOWN);
   table.touch(row, state.now);
   followServer(state, table, row, index);
   sendToClient(state, index, table.service(row), table.vipPort(row));

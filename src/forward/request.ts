@@ -46,12 +46,7 @@ export function handleRequest(state: PathState, table: DispatchTable, index: num
     flowMeta(service),
   );
   const tcp = parsed.protocol[index] === PROTOCOL_TCP;
-  if (row === NO_ROW) {
-    if (!tcp) openFlow(state, table, index, STATE_UDP);
-    else if (opens(parsed.tcpFlags[index]!)) openFlow(state, table, index, STATE_OPENING);
-    else handleUnknown(state, table, index);
-    return;
-  }
+  if (row === NO_ROW) return handleMiss(state, table, index, tcp);
   if (tcp && opens(parsed.tcpFlags[index]!) && isReopened(state, table, row, index)) {
     table.remove(row, REASON_REOPENED);
     count(state, FLOW_REOPENED);
@@ -59,10 +54,22 @@ export function handleRequest(state: PathState, table: DispatchTable, index: num
     return;
   }
   const server = table.server(row);
+  if (!state.services.isServerOf(service, server)) {
+    // Its server left between the flow's first packet and this one: nothing is known of it any more.
+    table.remove(row, REASON_REMOVED);
+    return handleMiss(state, table, index, tcp);
+  }
   if (state.services.serverResets(service, server)) return endFlow(state, table, row, index);
   table.touch(row, state.now);
   if (tcp) followClient(state, table, row, index);
   sendToServer(state, index, service, server, state.key[index]! & 0xffff);
+}
+
+/** No entry is hit: the packet opens a flow, or the policy decides. */
+function handleMiss(state: PathState, table: DispatchTable, index: number, tcp: boolean): void {
+  if (!tcp) openFlow(state, table, index, STATE_UDP);
+  else if (opens(state.parsed.tcpFlags[index]!)) openFlow(state, table, index, STATE_OPENING);
+  else handleUnknown(state, table, index);
 }
 
 function opens(tcpFlags: number): boolean {
@@ -109,7 +116,13 @@ function endFlow(state: PathState, table: DispatchTable, row: number, index: num
 function handleUnknown(state: PathState, table: DispatchTable, index: number): void {
   const policy = state.services.unknown[state.service[index]!];
   if ((state.parsed.tcpFlags[index]! & TCP_RST) !== 0) count(state, DROP_UNKNOWN);
-  else if (policy === POLICY_HASH) openFlow(state, table, index, STATE_ESTABLISHED);
+  else if (policy === POLICY_HASH) takeUpFlow(state, table, index);
   else if (policy === POLICY_RESET) answerReset(state, index);
   else count(state, DROP_UNKNOWN);
+}
+
+/** A flow is taken up in its middle, perhaps by its FIN. */
+function takeUpFlow(state: PathState, table: DispatchTable, index: number): void {
+  const row = openFlow(state, table, index, STATE_ESTABLISHED);
+  if (row !== NO_ROW) followClient(state, table, row, index);
 }

@@ -29,7 +29,7 @@ import {
   tcpHeaderSize,
   tcpSequence,
 } from '../wire/tcp.ts';
-import { UDP_CHECKSUM, UDP_HEADER_SIZE, UDP_LENGTH } from '../wire/udp.ts';
+import { UDP_CHECKSUM, UDP_HEADER_SIZE, UDP_LENGTH, udpLength } from '../wire/udp.ts';
 import { vnetClear, vnetCsumOffset, vnetCsumStart, vnetGsoSize } from '../wire/virtio.ts';
 
 /** Bytes before each segment: a multiple of 16 that holds 12 (vnet) + 40 (outer IPv6 header). */
@@ -42,8 +42,11 @@ export class SegmentList {
   readonly length: Uint32Array;
   count = 0;
 
-  /** @param capacity the most segments of one super-packet; more of them are refused. 65,535 bytes by 536 are 122. */
-  constructor(capacity = 256) {
+  /**
+   * @param capacity the most segments of one super-packet; more of them are refused. 65,535 bytes by 48, the smallest MSS that
+   * Linux sends by (net.ipv4.tcp_min_snd_mss), are 1,366.
+   */
+  constructor(capacity = 1366) {
     this.offset = new Uint32Array(capacity);
     this.length = new Uint32Array(capacity);
   }
@@ -149,7 +152,9 @@ export function completeChecksum(view: DataView, offset: number, length: number,
   if (protocol === SCTP) return false;
   const start = vnetCsumStart(view, offset);
   const at = offset + start + vnetCsumOffset(view, offset);
-  const checksum = ~sumBytes(view, offset + start, length - start) & 0xffff;
+  // What lies behind a UDP datagram in its packet is not summed.
+  const size = protocol === PROTOCOL_UDP ? udpLength(view, offset + start) : length - start;
+  const checksum = ~sumBytes(view, offset + start, size) & 0xffff;
   view.setUint16(at, checksum === 0 && protocol === PROTOCOL_UDP ? 0xffff : checksum);
   vnetClear(view, offset);
   return true;

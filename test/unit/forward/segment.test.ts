@@ -96,7 +96,7 @@ describe('segmentPacket', () => {
     expect(Buffer.concat(segments.map((segment) => decodePacket(segment).payload))).toEqual(payload);
     batch.reset();
     const start = batch.segmentOffset;
-    expect(cut(big(100)).count).toBe(NO_ROOM);
+    expect(cut(big(40)).count).toBe(NO_ROOM);
     expect(cut(big(600), new SegmentList(109)).count).toBe(NO_ROOM);
     expect(cut(big(600), new SegmentList(110)).count).toBe(110);
     expect(cut(big(1), new SegmentList(70_000)).count).toBe(NO_ROOM);
