@@ -1,7 +1,7 @@
 /** `latchway server SERVICE/SERVER`: the weight of one server, taking it out gently, putting it back. */
 import { type Command, Option } from 'commander';
+import { MAX_WEIGHT } from '../balance/generation.ts';
 import { LatchwayError } from '../base/fault.ts';
-import { MAX_WEIGHT } from '../daemon/config-limits.ts';
 import type { ServerView } from '../daemon/control.ts';
 import type { ServerChange } from '../daemon/pool.ts';
 import { askDaemon } from './client.ts';

@@ -32,9 +32,6 @@ export const MAX_QUEUES = 8;
 /** IFNAMSIZ (16, linux/if.h) with its NUL. */
 export const MAX_DEVICE_NAME = 15;
 
-/** The weight of a server, as IPVS users know it (0 = drain). */
-export const MAX_WEIGHT = 65_535;
-
 /** Ages in the table are u32 milliseconds that wrap after 49 days; a week leaves room. */
 export const MIN_LIFETIME_MS = 100;
 export const MAX_LIFETIME_MS = 7 * 24 * 3_600_000;

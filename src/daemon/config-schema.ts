@@ -4,6 +4,7 @@
  * Key names are a contract with tools outside the project: add to them, never rename.
  */
 import { z } from 'zod';
+import { MAX_WEIGHT } from '../balance/generation.ts';
 import * as limits from './config-limits.ts';
 import {
   ADDRESS,
@@ -89,7 +90,7 @@ export const SERVICE = {
 export const SERVER = {
   address: ADDRESS,
   port: port.optional(),
-  weight: wholeNumber(0, limits.MAX_WEIGHT).default(1),
+  weight: wholeNumber(0, MAX_WEIGHT).default(1),
 };
 
 export const HEALTH_TYPE = {

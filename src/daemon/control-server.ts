@@ -14,8 +14,8 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { z } from 'zod';
+import { MAX_WEIGHT } from '../balance/generation.ts';
 import { LatchwayError } from '../base/fault.ts';
-import { MAX_WEIGHT } from './config-limits.ts';
 import type { ControlTarget } from './control.ts';
 import { parseFlowQuery, writeFlows } from './control-flows.ts';
 import { listenControl } from './control-listen.ts';
