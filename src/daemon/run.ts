@@ -1,8 +1,9 @@
 /** `latchway run`: the daemon as a process. Signals, the line `ready`, exit codes. */
 import { once } from 'node:events';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
 import { chooseNode, loadConfig } from './config.ts';
+import { defaultSocket } from './control-listen.ts';
 import { startControl } from './control-server.ts';
 import { createDaemon } from './daemon.ts';
 import { DaemonControl } from './daemon-control.ts';
@@ -18,9 +19,6 @@ export interface RunOptions {
   readonly hold: boolean;
 }
 
-/** Where sockets and saved tables are kept unless told otherwise. */
-const RUN_DIRECTORY = '/run/latchway';
-
 /**
  * Runs until SIGTERM, SIGINT or a fault.
  * @returns 0 after a clean stop, 1 when a thread died.
@@ -29,7 +27,7 @@ const RUN_DIRECTORY = '/run/latchway';
 export async function runDaemon(options: RunOptions): Promise<number> {
   const config = loadConfig(options.config);
   const node = chooseNode(config, options.node);
-  const socket = options.socket ?? `${RUN_DIRECTORY}/${node}.sock`;
+  const socket = options.socket ?? defaultSocket(node);
   const tableFile =
     options.state ?? `${options.socket === undefined ? RUN_DIRECTORY : dirname(socket)}/${node}.table`;
   const log = createLog(node);
