@@ -18,7 +18,8 @@ import { PROJECT } from './laboratory.mjs';
  * @property {Record<string, string>} [environment]
  */
 
-export const PROGRAM = join(PROJECT, 'dist', 'cli', 'main.js');
+/** The program under test; LATCHWAY_PROGRAM names another build of it. */
+export const PROGRAM = process.env['LATCHWAY_PROGRAM'] ?? join(PROJECT, 'dist', 'cli', 'main.js');
 
 /** Whether there is a build to run. */
 export function isBuilt() {

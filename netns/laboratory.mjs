@@ -10,13 +10,14 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inNamespace, ipBatch, run } from './host.mjs';
+import { line } from './line.mjs';
 import { dnatRules } from './nftables.mjs';
 import { runProcess, startDetached, startProcess } from './processes.mjs';
 import { isOwned, labs, register, remove, sweep } from './registry.mjs';
 import { single } from './single.mjs';
 
 /** The topologies by name. */
-export const TOPOLOGIES = { single };
+export const TOPOLOGIES = { line, single };
 
 export const PROJECT = dirname(dirname(fileURLToPath(import.meta.url)));
 const TOOLS = join(PROJECT, 'netns', 'tools');

@@ -28,8 +28,7 @@ export async function runDaemon(options: RunOptions): Promise<number> {
   const config = loadConfig(options.config);
   const node = chooseNode(config, options.node);
   const socket = options.socket ?? defaultSocket(node);
-  const tableFile =
-    options.state ?? `${options.socket === undefined ? RUN_DIRECTORY : dirname(socket)}/${node}.table`;
+  const tableFile = options.state ?? join(dirname(socket), `${node}.table`);
   const log = createLog(node);
   const ending = new AbortController();
   let exitCode = 0;

@@ -72,6 +72,7 @@ describe.each([
     if (outcome === 'ready') {
       // What this host does not need cannot fail: nftables without connection tracking.
       expect(tool).toBe('nft');
+      expect(options).not.toHaveProperty('nftables');
       await broken.stop();
     } else {
       const exit = await broken.daemon.exited;
