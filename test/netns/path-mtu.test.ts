@@ -8,7 +8,14 @@ import { createLab, type Lab, type LabOptions } from '../../netns/laboratory.mjs
 import { DROP_INVALID, MASQUERADE } from '../../netns/nftables.mjs';
 import { ipipService, natService, SERVER_PORTS } from '../../netns/services.mjs';
 import { DIRECT_VIPS } from '../../netns/single.mjs';
-import { startCapture, startDecapsulators, startDispatcher, startServers, waitFor } from '../support/lab.ts';
+import {
+  narrowServerSide,
+  startCapture,
+  startDecapsulators,
+  startDispatcher,
+  startServers,
+  waitFor,
+} from '../support/lab.ts';
 
 const { http, udp } = SERVER_PORTS;
 const TRANSFER_BYTES = 20_000_000;
@@ -39,9 +46,14 @@ afterEach(() => {
   lab = undefined;
 });
 
-async function open(options: LabOptions): Promise<{ lab: Lab; dispatcher: Dispatcher }> {
+/** @param prepare changes the lab before the dispatcher starts. */
+async function open(
+  options: LabOptions,
+  prepare: (lab: Lab) => void = () => {},
+): Promise<{ lab: Lab; dispatcher: Dispatcher }> {
   const made = createLab({ servers: 2, ...options });
   lab = made;
+  prepare(made);
   await startServers(made, 'http-server', ['--port', http]);
   await startServers(made, 'udp-server', ['--port', udp]);
   await startDecapsulators(made);
@@ -71,6 +83,24 @@ describe.each([
     expect(await capture.stop()).toEqual([]);
   });
 });
+
+test.each(['on', 'off'] as const)(
+  'uploads past a link that neither end knows of, offloads %s',
+  async (offloads) => {
+    const { lab, dispatcher } = await open({ clientMtu: 9000, serverMtu: 9000 }, narrowServerSide);
+    lab.setOffloads(offloads);
+    for (const family of FAMILIES) {
+      for (const [host, port] of [
+        [VIP[family], 80],
+        [DIRECT_VIP[family], http],
+      ] as const) {
+        const upload = ['--url', url(host, port), '--upload', TRANSFER_BYTES, '--timeout', STUCK_MS];
+        expect(await lab.tool('client', 'http-transfer', upload), host).toMatchObject({ ok: 1, faults: [] });
+      }
+    }
+    expect(dispatcher.json('counters')['too-big-sent']).toBeGreaterThanOrEqual(4);
+  },
+);
 
 /** Makes the router refuse what is larger towards the client, though its link would carry it. */
 function narrowBehindRouter(lab: Lab): void {

@@ -52,3 +52,11 @@ export function startDecapsulators(lab: Lab) {
   const command = [process.execPath, join(PROJECT, 'netns', 'decap.mjs')];
   return Promise.all(lab.servers.map((name) => lab.spawn(name, command, { ready: /^ready$/ })));
 }
+
+/**
+ * Makes the dispatcher's way to the servers narrower than what client and servers believe: neither end's MSS can know.
+ * Only towards the servers; what they send in larger packets does not fit the link and is lost.
+ */
+export function narrowServerSide(lab: Lab): void {
+  lab.must('d1', 'ip', 'link', 'set', 'to-lan', 'mtu', '1500');
+}
