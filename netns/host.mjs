@@ -10,6 +10,8 @@ import { spawnSync } from 'node:child_process';
 /** @typedef {{ code: number, stdout: string, stderr: string }} Outcome */
 
 const TRACE = process.env['LATCHWAY_LAB_TRACE'] === '1';
+/** Long enough for a machine that is busy with everything else. */
+export const DEADLINE_MS = 60_000;
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
 
 /** A command that failed, with all that it said. */
@@ -103,7 +105,7 @@ export function pause(milliseconds) {
  * @returns {Promise<NonNullable<T>>}
  */
 export async function waitFor(condition, options = {}) {
-  const deadline = performance.now() + (options.deadlineMs ?? 20_000);
+  const deadline = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
   for (;;) {
     const value = await condition();
     if (value) return value;

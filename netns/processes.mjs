@@ -5,13 +5,13 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { inNamespace, trace, waitFor } from './host.mjs';
+import { DEADLINE_MS, inNamespace, trace, waitFor } from './host.mjs';
 
 /**
  * @typedef {object} SpawnOptions
  * @property {RegExp} [ready] a line of standard output that says it is ready
  * @property {RegExp} [readyError] the same on standard error
- * @property {number} [deadlineMs] how long readiness may take, default 20 s
+ * @property {number} [deadlineMs] how long readiness may take, default 60 s
  * @property {Record<string, string>} [environment] added to this process's own
  */
 
@@ -62,7 +62,7 @@ export class LabProcess {
     const lines = options.error ? this.errorLines : this.lines;
     const search = () => lines.slice(options.after ?? 0).find((line) => pattern.test(line));
     await waitFor(() => search() !== undefined || this.exit, {
-      deadlineMs: options.deadlineMs ?? 20_000,
+      deadlineMs: options.deadlineMs ?? DEADLINE_MS,
       what: `${pattern} from ${this.describe()}`,
     });
     const found = search();
@@ -76,7 +76,7 @@ export class LabProcess {
    * @param {number} [deadlineMs]
    * @returns {Promise<any>}
    */
-  async ask(question, deadlineMs = 20_000) {
+  async ask(question, deadlineMs = DEADLINE_MS) {
     const after = this.lines.length;
     this.child.stdin?.write(`${question}\n`);
     return JSON.parse(await this.line(/^\{/, { after, deadlineMs }));
@@ -87,7 +87,7 @@ export class LabProcess {
    * @param {NodeJS.Signals} [signal]
    * @param {number} [deadlineMs]
    */
-  async stop(signal = 'SIGTERM', deadlineMs = 20_000) {
+  async stop(signal = 'SIGTERM', deadlineMs = DEADLINE_MS) {
     if (this.exit) return this.exit;
     this.child.kill(signal);
     const timer = setTimeout(() => this.child.kill('SIGKILL'), deadlineMs);
