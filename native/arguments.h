@@ -26,6 +26,8 @@ class Arguments {
  public:
   Arguments(napi_env env, napi_callback_info info);
 
+  // False for one that was left out at the end.
+  bool given(size_t index) const { return index < count_; }
   // Integers in range, nothing else: NaN must not become descriptor 0.
   int32_t integer(size_t index);
   uint32_t natural(size_t index);

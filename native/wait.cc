@@ -1,5 +1,6 @@
 // Waiting on several descriptors, waking from another thread, and the one clock.
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,19 +12,38 @@
 #include "verbs.h"
 
 namespace latchway {
+namespace {
 
-// poll(fds, revents, timeoutMs) -> descriptors ready (0: time ran out, or a signal), or -errno
+int64_t monotonic_ns() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+}
+
+// Looks again and again for at most `spin_us`, giving the CPU to whoever else wants it in between.
+int spin(pollfd* entries, size_t count, uint32_t spin_us) {
+  const int64_t end = monotonic_ns() + static_cast<int64_t>(spin_us) * 1000;
+  int ready;
+  while ((ready = poll(entries, count, 0)) == 0 && monotonic_ns() < end) sched_yield();
+  return ready;
+}
+
+}  // namespace
+
+// poll(fds, revents, timeoutMs, spinUs?) -> descriptors ready (0: time ran out, or a signal), or -errno
 napi_value poll_descriptors(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   const View<int32_t> fds = arguments.integers(0);
   const View<int32_t> revents = arguments.integers(1);
   const int timeout_ms = arguments.integer(2);
+  const uint32_t spin_us = arguments.given(3) ? arguments.natural(3) : 0;
   if (!arguments.valid() || fds.size > kPollMax || revents.size < fds.size) return make_integer(env, -EINVAL);
 
   pollfd entries[kPollMax];
   for (size_t index = 0; index < fds.size; index++) entries[index] = {fds.data[index], POLLIN, 0};
   const size_t count = fds.size;
-  const int ready = poll(entries, count, timeout_ms);
+  int ready = spin_us > 0 ? spin(entries, count, spin_us) : 0;
+  if (ready == 0) ready = poll(entries, count, timeout_ms);
   for (size_t index = 0; index < count; index++) revents.data[index] = ready > 0 ? entries[index].revents : 0;
   if (ready < 0) return make_integer(env, errno == EINTR ? 0 : -errno);
   return make_integer(env, ready);

@@ -2,6 +2,8 @@
  * The device's own settings: size, queue, state, address, sysctls. All of them vanish with the device.
  */
 
+import { readdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { ipBatch } from './host-command.ts';
 import type { HostPlan } from './host-plan.ts';
 import { changeOf, deviceWishes, readSysctl, writeSysctl } from './host-sysctl.ts';
@@ -33,4 +35,31 @@ export async function setUpDevice(plan: HostPlan): Promise<void> {
     `link set dev ${device} up`,
     ...(plan.families.includes(4) ? [`addr replace ${DEVICE_ADDRESS}/32 dev ${device} scope host`] : []),
   ]);
+  spreadReceiving(device);
+}
+
+/**
+ * Lets all CPUs take what the dispatcher writes (receive packet steering, by flow, so that order is kept). Otherwise the
+ * kernel forwards each packet, up to the receiver's socket where that is on this host, inside the write of the thread that
+ * already reads and rewrites it. Measured on two CPUs as ratio to kernel forwarding: new connections 0.49 -> 0.57, 64-byte
+ * datagrams 0.83 -> 0.92. Without it (another sysfs is mounted, or an old kernel) all still works.
+ */
+function spreadReceiving(device: string): void {
+  const queues = `/sys/class/net/${device}/queues`;
+  try {
+    for (const queue of readdirSync(queues))
+      if (queue.startsWith('rx-')) writeFileSync(`${queues}/${queue}/rps_cpus`, cpuMask(cpus().length));
+  } catch {
+    // a matter of speed only
+  }
+}
+
+/** The first `count` CPUs as the kernel reads them: hexadecimal words of 32 bits, the highest first. */
+export function cpuMask(count: number): string {
+  const words: string[] = [];
+  for (let left = count; left > 0; left -= 32) {
+    const word = left >= 32 ? 0xffff_ffff : 2 ** left - 1;
+    words.unshift(word.toString(16).padStart(8, '0'));
+  }
+  return words.join(',');
 }

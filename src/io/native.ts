@@ -119,9 +119,10 @@ export interface Native {
    * @param fds at most `pollMax`; negative ones are skipped.
    * @param revents at least as long; gets bits of POLL, 0 for those that are not ready.
    * @param timeoutMs -1 waits for ever.
+   * @param spinUs looks without sleeping for so long first (default 0), yielding the CPU in between; comes on top of `timeoutMs`.
    * @returns descriptors that are ready; 0 when time ran out or a signal came; -errno.
    */
-  poll(fds: Int32Array, revents: Int32Array, timeoutMs: number): number;
+  poll(fds: Int32Array, revents: Int32Array, timeoutMs: number, spinUs?: number): number;
 
   /** A new eventfd, nonblocking. Prefer `openEvent`. @throws {call, errno} */
   eventOpen(): number;

@@ -42,10 +42,11 @@ export class Poller {
   /**
    * Blocks until a descriptor is ready, a wake comes, or time runs out.
    * @param timeoutMs -1 for ever, 0 not at all.
+   * @param spinUs looks for so long before it sleeps; default 0.
    * @returns true when it was woken. Allocates nothing, never throws.
    */
-  wait(timeoutMs: number): boolean {
-    const count = this.#native.poll(this.#fds, this.ready, timeoutMs);
+  wait(timeoutMs: number, spinUs = 0): boolean {
+    const count = this.#native.poll(this.#fds, this.ready, timeoutMs, spinUs);
     if (count <= 0 || this.ready[this.#fds.length - 1] === 0) return false;
     return this.#native.eventDrain(this.#event) === 1;
   }

@@ -44,6 +44,17 @@ describe('poll', () => {
     expect([...ready]).toEqual([0, 0, POLL.IN, -1]);
   });
 
+  test('sees while it spins what another thread does, before it would sleep', async () => {
+    const event = openFor(openEvent);
+    const ready = new Int32Array(1);
+    const code = `const { native, event } = require('node:worker_threads').workerData; require(native).eventWake(event)`;
+    const worker = new Worker(code, { eval: true, workerData: { native: NATIVE_PATH, event } });
+    const exit = new Promise((resolve) => worker.once('exit', resolve));
+    expect(loadNative().poll(Int32Array.of(event), ready, 0, 20_000_000)).toBe(1);
+    expect([...ready]).toEqual([POLL.IN]);
+    await exit;
+  });
+
   test('reports a descriptor that is not open, and refuses lists that do not fit', () => {
     const native = loadNative();
     const ready = new Int32Array(65);
