@@ -102,7 +102,6 @@ async function demonstrate(lab) {
   return counters.code === 0 && ok === REQUESTS && Object.keys(byServer).length === lab.servers.length;
 }
 
-const before = namespaces();
 title('Namespaces of this host, joined by virtual cables');
 const lab = createLab();
 let good = false;
@@ -111,7 +110,7 @@ try {
 } finally {
   lab.close();
 }
-const left = namespaces().filter((name) => !before.includes(name));
+const left = namespaces().filter((name) => name.startsWith(`${lab.name}-`));
 title('Cleaned up');
 say(left.length === 0 ? '  nothing is left on this host' : `  left behind: ${left.join(' ')}`);
 say('  the same by hand: netns/lab up');

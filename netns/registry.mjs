@@ -6,10 +6,19 @@
  * behind on purpose). A lab whose owner is dead is a leftover: the next one that is made sweeps it away.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ipBatch, namespaces, pause, run } from './host.mjs';
+import { namespaces, pause, run } from './host.mjs';
 
 /**
  * @typedef {object} LabRecord
@@ -49,10 +58,25 @@ export function register({ topology, hosts, kept }) {
   const directory = join(tmpdir(), `latchway-${name}`);
   const owner = kept ? null : { pid: process.pid, started: startOf(process.pid) };
   const record = { name, topology, owner, directory, made: new Date().toISOString(), hosts };
-  mkdirSync(STATE_DIRECTORY, { recursive: true });
   mkdirSync(directory, { recursive: true });
-  writeFileSync(stateFile(name), `${JSON.stringify(record, null, 2)}\n`);
+  writeState(record);
   return record;
+}
+
+/**
+ * Writes a state file whole or not at all, since another process may be reading, or tidying the directory away.
+ * @param {LabRecord} record
+ */
+function writeState(record, attempts = 5) {
+  const file = stateFile(record.name);
+  try {
+    mkdirSync(STATE_DIRECTORY, { recursive: true });
+    writeFileSync(`${file}.new`, `${JSON.stringify(record, null, 2)}\n`);
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    if (attempts === 0) throw error;
+    writeState(record, attempts - 1);
+  }
 }
 
 /** @param {LabRecord} record */
@@ -68,9 +92,14 @@ export function labs() {
   } catch {
     return [];
   }
-  return files
-    .filter((file) => file.endsWith('.json'))
-    .map((file) => JSON.parse(readFileSync(join(STATE_DIRECTORY, file), 'utf8')));
+  return files.flatMap((file) => {
+    if (!file.endsWith('.json')) return [];
+    try {
+      return [JSON.parse(readFileSync(join(STATE_DIRECTORY, file), 'utf8'))];
+    } catch {
+      return []; // its lab ended in between
+    }
+  });
 }
 
 /** @param {string} namespace */
@@ -101,7 +130,8 @@ export function remove(name) {
     }
   }
   for (const namespace of mine) removeJournal(namespace);
-  ipBatch(mine.map((namespace) => `netns del ${namespace}`));
+  // One by one: what another process removes at the same time is no fault.
+  for (const namespace of mine) run(['ip', 'netns', 'del', namespace], { check: false });
   rmSync(join(tmpdir(), `latchway-${name}`), { recursive: true, force: true });
   rmSync(stateFile(name), { force: true });
   for (const directory of [STATE_DIRECTORY, JOURNAL_DIRECTORY]) {
@@ -125,9 +155,11 @@ function removeJournal(namespace) {
 
 /** Removes the labs that nobody owns any more, known by state file or only by name. @returns {string[]} their names */
 export function sweep() {
+  // Namespaces first: a lab that is being made meanwhile has its state file before its first namespace.
+  const present = namespaces();
   const known = labs();
   const stale = known.filter((record) => !isOwned(record)).map((record) => record.name);
-  const orphans = namespaces()
+  const orphans = present
     .map((namespace) => NAME_PATTERN.exec(namespace)?.[1])
     .filter((name) => name !== undefined && !known.some((record) => record.name === name));
   const gone = [...new Set([...stale, ...orphans])].filter((name) => name !== undefined);
