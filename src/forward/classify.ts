@@ -67,10 +67,10 @@ function classify(state: PathState, index: number): number {
   // What was received beyond the packet is padding.
   batch.rxLength[index] = parsed.length[index]!;
   const protocol = parsed.protocol[index]!;
-  const d0 = parsed.destination0[index]!;
-  const d1 = parsed.destination1[index]!;
-  const d2 = parsed.destination2[index]!;
-  const d3 = parsed.destination3[index]!;
+  const d0 = parsed.destination0[index]! | 0;
+  const d1 = parsed.destination1[index]! | 0;
+  const d2 = parsed.destination2[index]! | 0;
+  const d3 = parsed.destination3[index]! | 0;
   const service = services.findService(d0, d1, d2, d3, protocol, parsed.destinationPort[index]!);
   if (service !== NO_SERVICE) return toVip(state, index, service, protocol);
   if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) return fromServer(state, index, protocol);
@@ -117,10 +117,10 @@ function asksForAnswer(state: PathState, index: number, protocol: number): boole
 
 function fromServer(state: PathState, index: number, protocol: number): number {
   const { parsed, services, table } = state;
-  const s0 = parsed.source0[index]!;
-  const s1 = parsed.source1[index]!;
-  const s2 = parsed.source2[index]!;
-  const s3 = parsed.source3[index]!;
+  const s0 = parsed.source0[index]! | 0;
+  const s1 = parsed.source1[index]! | 0;
+  const s2 = parsed.source2[index]! | 0;
+  const s3 = parsed.source3[index]! | 0;
   const endpoint = services.findEndpoint(s0, s1, s2, s3, protocol);
   if (endpoint < 0) return KIND_PASS;
   if (parsed.fragment[index] !== FRAGMENT_NONE) return drop(state, DROP_FRAGMENT);

@@ -50,7 +50,7 @@ export const HEADER_REFUSED = 4;
 const HEADER_WORDS = 16;
 
 /** Whether the processor keeps loads among loads and stores among stores in order (x86-64 does, ARM does not). */
-const ORDERED = process.arch === 'x64';
+export const ORDERED: boolean = process.arch === 'x64';
 
 /** How often a reader looks again at a row that is being written before it gives up; a write takes well under 1 us. */
 const READ_ATTEMPTS = 64;
@@ -71,6 +71,7 @@ export class SharedTable {
   /** The cells of the forward index, then those of the reverse index. */
   protected readonly cells: Int32Array;
   protected readonly words: Int32Array;
+  readonly #key = new Int32Array(ENDPOINT_PORT + 1);
 
   /** @throws RangeError when the capacity is not within 1 to 2^24 or the memory is of another capacity. */
   constructor(buffers: TableBuffers) {
@@ -221,6 +222,12 @@ export class SharedTable {
 
   protected load(row: number, word: number): number {
     return this.loadAt(row * ROW_WORDS + word);
+  }
+
+  /** The key words of a row, at the same places of an array of this thread's own. Where loads are not in order: not to be called elsewhere. */
+  protected loadKey(at: number): Int32Array {
+    for (let word = 0; word <= ENDPOINT_PORT; word++) this.#key[word] = Atomics.load(this.words, at + word);
+    return this.#key;
   }
 
   /** A data word, not read later than a version that is read after it. */

@@ -12,7 +12,7 @@ import { ENDPOINT_PORT, META, NO_ROW, PORTS, ROW_WORDS } from './flow-row.ts';
 import { KeyedHash } from './hash.ts';
 import { BUCKET_CELLS, cellCount, HashIndex } from './index.ts';
 import { findCandidates, touchBuckets, touchRows } from './locate.ts';
-import { SharedTable, type TableBuffers } from './shared-table.ts';
+import { ORDERED, SharedTable, type TableBuffers } from './shared-table.ts';
 
 export class TableReader extends SharedTable {
   /** Version under which `readForward` or `readReverse` took its row. */
@@ -211,13 +211,15 @@ export class TableReader extends SharedTable {
     ports: number,
     meta: number,
   ): boolean {
+    const words = ORDERED ? this.words : this.loadKey(at);
+    const from = ORDERED ? at : 0;
     const differs =
-      (this.loadAt(at) ^ a0) |
-      (this.loadAt(at + 1) ^ a1) |
-      (this.loadAt(at + 2) ^ a2) |
-      (this.loadAt(at + 3) ^ a3) |
-      (this.loadAt(at + PORTS) ^ ports) |
-      (this.loadAt(at + META) ^ meta);
+      (words[from]! ^ a0) |
+      (words[from + 1]! ^ a1) |
+      (words[from + 2]! ^ a2) |
+      (words[from + 3]! ^ a3) |
+      (words[from + PORTS]! ^ ports) |
+      (words[from + META]! ^ meta);
     return differs === 0;
   }
 
@@ -252,13 +254,15 @@ export class TableReader extends SharedTable {
     clientPort: number,
     endpointPort: number,
   ): boolean {
+    const words = ORDERED ? this.words : this.loadKey(at);
+    const from = ORDERED ? at : 0;
     const differs =
-      (this.loadAt(at) ^ a0) |
-      (this.loadAt(at + 1) ^ a1) |
-      (this.loadAt(at + 2) ^ a2) |
-      (this.loadAt(at + 3) ^ a3) |
-      ((this.loadAt(at + PORTS) >>> 16) ^ clientPort) |
-      (this.loadAt(at + ENDPOINT_PORT) ^ endpointPort);
+      (words[from]! ^ a0) |
+      (words[from + 1]! ^ a1) |
+      (words[from + 2]! ^ a2) |
+      (words[from + 3]! ^ a3) |
+      ((words[from + PORTS]! >>> 16) ^ clientPort) |
+      (words[from + ENDPOINT_PORT]! ^ endpointPort);
     return differs === 0;
   }
 }
