@@ -22,10 +22,11 @@ const ROUND_DEADLINE_MS = 600_000;
 /** Client addresses that the flows are of. */
 export const ADDRESSES = 1024;
 
-/** @param {number} capacity @param {string} udp time-out */
-function configuration(capacity, udp) {
+/** @param {{ capacity: number, queues: number }} size @param {string} udp time-out */
+function configuration({ capacity, queues }, udp) {
   const echo = natService(VIP, 'udp', PORT, SERVER_PORTS.udp, { count: SERVERS, scheduler: 'rr' });
   return {
+    device: { queues },
     table: { capacity },
     flood: { 'new-sessions-per-second': 10_000_000 },
     timeouts: { udp },
@@ -35,10 +36,10 @@ function configuration(capacity, udp) {
 
 /** A lab with a dispatcher and a generator of flows. */
 export class FlowLab {
-  /** @param {number} flows @param {number} capacity rows of the table @param {string} udp time-out of a flow */
-  constructor(flows, capacity, udp) {
+  /** @param {number} flows @param {{ capacity: number, queues: number }} size @param {string} udp time-out of a flow */
+  constructor(flows, size, udp) {
     this.flows = flows;
-    this.capacity = capacity;
+    this.size = size;
     this.udp = udp;
     this.tuples = new Tuples({ vip: VIP, port: PORT, first: FIRST_CLIENT, addresses: ADDRESSES, flows });
     this.lab = createLab({ servers: SERVERS });
@@ -81,7 +82,7 @@ export class FlowLab {
   }
 
   async startDispatcher() {
-    this.dispatcher = await startDispatcher(this.lab, configuration(this.capacity, this.udp));
+    this.dispatcher = await startDispatcher(this.lab, configuration(this.size, this.udp));
   }
 
   /** Kilobytes that the dispatcher has in memory. */
@@ -102,7 +103,7 @@ export class FlowLab {
   /** Has the dispatcher read its configuration again, with another time-out. @param {string} udp */
   async reload(udp) {
     const { hash } = this.daemon.json('status').config;
-    this.daemon.reload(configuration(this.capacity, udp));
+    this.daemon.reload(configuration(this.size, udp));
     await waitFor(() => this.daemon.json('status').config.hash !== hash, { what: 'the reload' });
   }
 

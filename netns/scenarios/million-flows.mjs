@@ -23,6 +23,7 @@ import { Verdict } from './verdict.mjs';
  * @typedef {object} MillionOptions
  * @property {number} flows
  * @property {number} [capacity] rows of the table; default 1,048,576
+ * @property {number} [queues] of the device; default 1
  * @property {boolean} [kill9] crash the dispatcher between the rounds
  * @property {(line: string) => void} [say]
  */
@@ -39,7 +40,7 @@ const WATCHED_FLOWS_MIN = 50_000;
 class MillionFlows extends FlowLab {
   /** @param {MillionOptions} given */
   constructor(given) {
-    super(given.flows, given.capacity ?? CAPACITY, LONG);
+    super(given.flows, { capacity: given.capacity ?? CAPACITY, queues: given.queues ?? 1 }, LONG);
     this.kill9 = given.kill9 ?? false;
     this.verdict = new Verdict(given.say);
     this.say = this.verdict.say;
@@ -79,13 +80,16 @@ class MillionFlows extends FlowLab {
     const drops = Object.entries(counters).filter(([name, count]) => name.startsWith('drop-') && count !== 0);
     this.verdict.claim('the table holds exactly these flows', used === this.flows, {
       used,
-      capacity: this.capacity,
+      capacity: this.size.capacity,
     });
     this.verdict.claim('each was opened once', counters['flow-opened'] === this.opened + this.flows, {
       'flow-opened': counters['flow-opened'],
       'flow-evicted': counters['flow-evicted'],
     });
     this.verdict.claim('no packet was dropped', drops.length === 0, Object.fromEntries(drops));
+    if (this.size.queues === 1) return;
+    const handed = counters['to-dispatcher'];
+    this.verdict.claim('reader threads had a part in it', handed > 0, { 'to-dispatcher': handed });
   }
 
   judgeMemory() {
@@ -222,13 +226,14 @@ export async function millionFlows(given) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const { flows, capacity, kill9 } = options('As many flows as the table has rows, by real packets', {
+  const { flows, capacity, queues, kill9 } = options('As many flows as the table has rows, by real packets', {
     flows: 1_000_000,
     capacity: CAPACITY, // rows of the table; fewer than flows must end in a broken claim
+    queues: 1, // of the device: beyond the first, reader threads look flows up
     kill9: false, // crash the dispatcher between the rounds: must end in a broken claim
   });
   const say = (/** @type {string} */ line) => void process.stdout.write(`${line}\n`);
-  const verdict = await millionFlows({ flows, capacity, kill9, say });
+  const verdict = await millionFlows({ flows, capacity, queues, kill9, say });
   const { claims, broken } = verdict;
   say(verdict.holds ? `\n${claims.length} claims hold` : `\nBROKEN: ${broken.join('; ')}`);
   process.exitCode = verdict.holds ? 0 : 1;
