@@ -193,7 +193,8 @@ async function pass() {
   const stride = strideOf(round);
   let filled = 0;
   for (let step = 0; step < given.flows; step++) {
-    const flow = (step * stride) % given.flows;
+    // The shift: where servers take turns, a stride alone may meet the same again without anybody remembering.
+    const flow = (step * stride + round) % given.flows;
     if (answeredIn[flow] !== round) {
       tuples.build(tx.view, filled * SLOT + START, flow, round);
       filled++;
