@@ -95,13 +95,28 @@ function machine() {
   };
 }
 
-/** @param {any} core */
-function coreTable(core) {
-  const rows = Object.entries(core.nanoseconds ?? core).filter(([, value]) => typeof value !== 'object');
+/**
+ * @param {{ results: { variant: string, flows: number, nsPerPacket: number, min: number, max: number, bytesPerEntry: number }[] }} core
+ */
+function coreTable({ results }) {
+  const sizes = [...new Set(results.map(({ flows }) => flows))];
+  const kinds = [...new Set(results.map(({ variant }) => variant))];
+  const rows = kinds.map((kind) => {
+    const cells = sizes.map((size) => {
+      const found = results.find(({ variant, flows }) => variant === kind && flows === size);
+      if (found === undefined) return '-';
+      const spread = (found.max - found.min) / 2 / found.nsPerPacket;
+      return `${found.nsPerPacket.toFixed(0)} ±${Math.round(spread * 100)} %`;
+    });
+    return `| ${kind} | ${cells.join(' | ')} |`;
+  });
+  const memory = Math.max(...results.map(({ bytesPerEntry }) => bytesPerEntry));
   return [
-    '| the packet path alone | |',
-    '| --- | ---: |',
-    ...rows.map(([key, value]) => `| ${key} | ${value} |`),
+    `| packet path alone, ns a packet | ${sizes.map((size) => `${size.toLocaleString('en')} flows`).join(' | ')} |`,
+    `| --- |${' ---: |'.repeat(sizes.length)}`,
+    ...rows,
+    '',
+    `Memory of the table: ${memory} bytes an entry, indexes included.`,
   ];
 }
 
