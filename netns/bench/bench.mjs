@@ -24,6 +24,7 @@ const HELP = `npm run bench -- [options]
   --no-core    leave the packet path alone out
   --json       all figures as JSON instead of tables; progress goes to standard error
 `;
+const CORE_RUNS = 3;
 const CORE = join(PROJECT, 'test', 'bench', 'core.mjs');
 
 /** @typedef {import('./variants.mjs').Variant} Variant */
@@ -71,14 +72,21 @@ async function measureAll(variants, runs, scale) {
   return results;
 }
 
-/** The packet path alone, by its own program. @returns {any} its JSON; undefined when it is not to be had */
-function measureCore() {
+/**
+ * The packet path alone, by its own program, which needs half a minute for a run.
+ * @param {number} runs
+ * @returns {any} its JSON; undefined when it is not to be had
+ */
+function measureCore(runs) {
   if (!existsSync(CORE)) {
     say(`left out: the packet path alone: no ${CORE}`);
     return undefined;
   }
   say('the packet path alone');
-  const done = spawnSync(process.execPath, [CORE, '--json'], { encoding: 'utf8', maxBuffer: 1 << 24 });
+  const done = spawnSync(process.execPath, [CORE, '--json', '--runs', String(Math.min(runs, CORE_RUNS))], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 24,
+  });
   if (done.status === 0) return JSON.parse(done.stdout);
   say(`left out: the packet path alone: exit ${done.status}\n${done.stderr}`);
   return undefined;
@@ -138,7 +146,7 @@ async function main() {
   const variants = chooseVariants(values.only?.split(','));
   const before = machine();
   say(`${before.text}; load ${before.load} before the first run`);
-  const core = values['no-core'] ? undefined : measureCore();
+  const core = values['no-core'] ? undefined : measureCore(runs);
   const results = await measureAll(variants, runs, values.quick ? 0.5 : 1);
   if (values.json) {
     const summaries = Object.fromEntries(
