@@ -15,14 +15,17 @@ import { execFileSync } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Balancer } from '../../dist/balance/balancer.js';
-import { ServiceTable } from '../../dist/balance/service-table.js';
-import { COUNTER, counterRow, createCounters } from '../../dist/base/counters.js';
-import { processBatch } from '../../dist/forward/packet-path.js';
-import { PathState } from '../../dist/forward/path-state.js';
-import { followReleases } from '../../dist/forward/release.js';
-import { DispatchTable } from '../../dist/table/dispatch-table.js';
-import { Batch } from '../../dist/wire/batch.js';
+
+/** The built program, resolved when it runs: what checks types here need not have built anything. @param {string} path */
+const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).href);
+const { Balancer } = await built('balance/balancer.js');
+const { ServiceTable } = await built('balance/service-table.js');
+const { COUNTER, counterRow, createCounters } = await built('base/counters.js');
+const { processBatch } = await built('forward/packet-path.js');
+const { PathState } = await built('forward/path-state.js');
+const { followReleases } = await built('forward/release.js');
+const { DispatchTable } = await built('table/dispatch-table.js');
+const { Batch } = await built('wire/batch.js');
 
 const CAPACITY = 1_048_576;
 const BATCH = 64;
@@ -116,7 +119,7 @@ function measure(variant, flows) {
   };
 }
 
-/** @typedef {{ batch: Batch, table: DispatchTable, state: PathState, counters: Float64Array }} Path */
+/** @typedef {{ batch: import('../../src/wire/batch.ts').Batch, table: import('../../src/table/dispatch-table.ts').DispatchTable, state: import('../../src/forward/path-state.ts').PathState, counters: Float64Array }} Path */
 /** @typedef {(slot: number, flow: number) => void} Fill */
 
 /** @param {number} protocol @returns {Path} */
@@ -241,7 +244,7 @@ function clientPort(flow) {
   return 1024 + ((flow >>> 3) & 0x7fff);
 }
 
-/** @param {Batch} batch @param {number} slot @param {number} flow @param {number} protocol @param {number} flags */
+/** @param {import('../../src/wire/batch.ts').Batch} batch @param {number} slot @param {number} flow @param {number} protocol @param {number} flags */
 function writeRequest(batch, slot, flow, protocol, flags) {
   write(batch, slot, protocol, clientWord(flow), VIP, clientPort(flow), PORT, flags);
 }
@@ -253,7 +256,7 @@ function writeReply(path, slot, flow, protocol) {
 }
 
 /**
- * @param {Batch} batch @param {number} slot @param {number} protocol @param {number} source @param {number} destination
+ * @param {import('../../src/wire/batch.ts').Batch} batch @param {number} slot @param {number} protocol @param {number} source @param {number} destination
  * @param {number} sourcePort @param {number} destinationPort @param {number} flags
  */
 function write(batch, slot, protocol, source, destination, sourcePort, destinationPort, flags) {
