@@ -39,8 +39,7 @@ function run(setup: DispatcherSetup): void {
     services = state.services;
   };
   thread.applyGeneration(setup.generation, []);
-  const outcome = loadTable(setup.tableFile, table, setup.generation, thread.now());
-  thread.post({ type: 'ready', loaded: outcome.loaded, skipped: outcome.skipped, result: outcome.result });
+  thread.post({ type: 'ready', ...loadTable(setup.tableFile, table, setup.generation, thread.now()) });
 
   let expiredAt = thread.now();
   let busy = false;

@@ -16,7 +16,7 @@ function run(setup: ReaderSetup): void {
   const thread = new PacketThread(setup, new TableReader(setup.table));
   const ring = new HandoverRing(setup.ring);
   thread.applyGeneration(setup.generation, []);
-  thread.post({ type: 'ready', loaded: 0, skipped: 0, result: undefined });
+  thread.post({ type: 'ready', loaded: 0, skipped: 0, result: undefined, problem: undefined });
   let busy = false;
   while (!thread.stopped) {
     thread.wait(busy ? 0 : WAIT_MS);

@@ -54,8 +54,10 @@ export type FromThread =
       readonly type: 'ready';
       readonly loaded: number;
       readonly skipped: number;
-      /** Undefined: there was none. */
+      /** Undefined: there was none, or it was not read. */
       readonly result: TableFileResult | undefined;
+      /** Why a saved table was not read, in words. */
+      readonly problem: string | undefined;
     }
   | { readonly type: 'applied'; readonly number: number }
   | { readonly type: 'stopped' };

@@ -8,10 +8,12 @@
 import { crc32 } from 'node:zlib';
 import { STATE_COUNT, STATE_FREE, STATE_SESSION } from './flow-row.ts';
 import {
+  BOOT_ID_SIZE,
   CHUNK_END,
   CHUNK_HEADER,
   CHUNK_PREFIX_SIZE,
   CHUNK_ROWS,
+  HEADER_FIXED_SIZE,
   SAVED_ROW_SIZE,
   type SavedHeader,
   type SavedName,
@@ -130,17 +132,20 @@ export class TableDecoder {
   }
 
   #takeHeader(view: DataView): TableFileFault | undefined {
-    if (view.byteLength < 12) return 'bad-header';
+    if (view.byteLength < 2) return 'bad-header';
     if (view.getUint16(0) !== TABLE_FILE_VERSION) return 'unknown-version';
+    if (view.byteLength < HEADER_FIXED_SIZE) return 'bad-header';
     const savedAtMs = Number(view.getBigUint64(4));
-    const services = readNames(view, 12);
+    const uptimeMs = Number(view.getBigUint64(12));
+    const bootId = readBootId(view, 20);
+    const services = readNames(view, HEADER_FIXED_SIZE);
     if (services === undefined) return 'bad-header';
     const servers = readNames(view, services.end);
     if (servers === undefined || servers.end !== view.byteLength) return 'bad-header';
     this.#services = new Set(services.names.map(({ index }) => index));
     this.#servers = new Set(servers.names.map(({ index }) => index));
     this.#stage = 'rows';
-    this.#sink.header({ savedAtMs, services: services.names, servers: servers.names });
+    this.#sink.header({ savedAtMs, uptimeMs, bootId, services: services.names, servers: servers.names });
     return undefined;
   }
 
@@ -165,6 +170,12 @@ export class TableDecoder {
     this.#fault = fault;
     return 0;
   }
+}
+
+function readBootId(view: DataView, at: number): string {
+  const bytes = Buffer.from(view.buffer, view.byteOffset + at, BOOT_ID_SIZE);
+  if (bytes.every((byte) => byte === 0)) return '';
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 function readNames(view: DataView, start: number): { names: SavedName[]; end: number } | undefined {

@@ -3,14 +3,15 @@
  *
  * A sequence of chunks, big-endian: type u32, body length u32, CRC-32 of the body u32, body.
  *
- *     "LWTB"  version u16, 0 u16, saved at (Unix ms) u64, then twice (services, servers): count u32, and for each
- *             its index u16, the length of its id u8, its id (UTF-8). Comes first, once.
+ *     "LWTB"  version u16, 0 u16, saved at (Unix ms) u64, the same as uptime (ms) u64 in the boot with this id 16
+ *             (0: not known), then twice (services, servers): count u32, and for each its index u16, the length of
+ *             its id u8, its id (UTF-8). Comes first, once.
  *     "ROWS"  any number of rows of 44 bytes: client address 16, client port u16, VIP port u16, service index u16,
  *             server index u16, server port u16, state u8, flags u8, client ISN u32, idle ms u32, age ms u32, 0 u32
  *     "TEND"  number of rows u32. Comes last; without it the file is cut short.
  *
- * Indexes are the saver's own and mean the ids in the first chunk. Times of rows are durations; the one clock time
- * tells the loader how long the table lay on disk.
+ * Indexes are the saver's own and mean the ids in the first chunk. Times of rows are durations; the one moment, by
+ * two clocks, tells the loader how long the table lay on disk.
  */
 
 import { crc32 } from 'node:zlib';
@@ -25,7 +26,10 @@ export const CHUNK_END = 0x54454e44;
 /** Bytes before each body. */
 export const CHUNK_PREFIX_SIZE = 12;
 export const SAVED_ROW_SIZE = 44;
-export const TABLE_FILE_VERSION = 1;
+export const TABLE_FILE_VERSION = 2;
+/** Bytes of the first chunk's body before its lists. */
+export const HEADER_FIXED_SIZE = 36;
+export const BOOT_ID_SIZE = 16;
 
 /** An index of the saver, and the id that it stands for. */
 export interface SavedName {
@@ -36,6 +40,10 @@ export interface SavedName {
 export interface SavedHeader {
   /** Unix time in ms. */
   readonly savedAtMs: number;
+  /** ms since the kernel of the boot `bootId` started. */
+  readonly uptimeMs: number;
+  /** UUID in small letters; empty: not known. */
+  readonly bootId: string;
   readonly services: readonly SavedName[];
   readonly servers: readonly SavedName[];
 }
@@ -49,12 +57,17 @@ export function encodeHeader(header: SavedHeader): Uint8Array {
   const lists = [header.services, header.servers].map((names) =>
     names.map(({ index, id }) => ({ index, id: encoder.encode(id) })),
   );
-  const size = lists.reduce((sum, names) => names.reduce((all, { id }) => all + 3 + id.length, sum + 4), 12);
+  const size = lists.reduce(
+    (sum, names) => names.reduce((all, { id }) => all + 3 + id.length, sum + 4),
+    HEADER_FIXED_SIZE,
+  );
   const body = new Uint8Array(size);
   const view = new DataView(body.buffer);
   view.setUint16(0, TABLE_FILE_VERSION);
   view.setBigUint64(4, BigInt(header.savedAtMs));
-  let at = 12;
+  view.setBigUint64(12, BigInt(header.uptimeMs));
+  body.set(Buffer.from(header.bootId.replaceAll('-', ''), 'hex').subarray(0, BOOT_ID_SIZE), 20);
+  let at = HEADER_FIXED_SIZE;
   for (const names of lists) {
     view.setUint32(at, names.length);
     at += 4;

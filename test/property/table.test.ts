@@ -131,7 +131,7 @@ describe('a saved table', () => {
   it('may be any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, withHeader) => {
-        const header = encodeHeader({ savedAtMs: 0, services: [], servers: [] });
+        const header = encodeHeader({ savedAtMs: 0, uptimeMs: 0, bootId: '', services: [], servers: [] });
         const result = read(withHeader ? Uint8Array.from([...header, ...bytes]) : bytes);
         expect(result).toEqual({ ok: false, rows: 0, seen: 0 });
       }),
@@ -143,7 +143,7 @@ describe('a saved table', () => {
     for (let number = 0; number < 40; number++) insert(table, entry(number));
     const names = Array.from({ length: 11 }, (_, index) => ({ index, id: `id${index}` }));
     const file = Uint8Array.from([
-      ...encodeHeader({ savedAtMs: 1, services: names, servers: names }),
+      ...encodeHeader({ savedAtMs: 1, uptimeMs: 1, bootId: '', services: names, servers: names }),
       ...encodeRows(table, 0, 20, 5),
       ...encodeRows(table, 20, 20, 5),
       ...encodeEnd(40),

@@ -16,6 +16,7 @@ import {
   encodeEnd,
   encodeHeader,
   encodeRows,
+  HEADER_FIXED_SIZE,
   rowsIn,
   SAVED_ROW_SIZE,
   type SavedHeader,
@@ -24,6 +25,8 @@ import { entry, findForward, findReverse, insert, makeTable } from '../../suppor
 
 const HEADER: SavedHeader = {
   savedAtMs: 1_767_322_245_123,
+  uptimeMs: 7_279_190,
+  bootId: '814ee0e6-1e20-4472-980f-41b2d72796d9',
   services: Array.from({ length: 7 }, (_, index) => ({ index, id: `service-${index}` })),
   servers: Array.from({ length: 11 }, (_, index) => ({ index, id: `5e7fe7${index}` })),
 };
@@ -111,15 +114,24 @@ describe('a saved table', () => {
     }
   });
 
+  it('of a boot that is not known says so', () => {
+    const header = { ...HEADER, uptimeMs: 0, bootId: '' };
+    expect(decode(encodeHeader(header), encodeEnd(0)).headers).toEqual([header]);
+  });
+
   it('encodes big-endian', () => {
     const header = encodeHeader({
       savedAtMs: 0x0102030405,
+      uptimeMs: 0x0607,
+      bootId: '101112131415161718191a1b1c1d1e1f'.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
       services: [{ index: 0x1234, id: 'a' }],
       servers: [],
     });
-    expect([...header.subarray(0, 8)]).toEqual([0x4c, 0x57, 0x54, 0x42, 0, 0, 0, 24]);
+    expect([...header.subarray(0, 8)]).toEqual([0x4c, 0x57, 0x54, 0x42, 0, 0, 0, 48]);
     expect([...header.subarray(CHUNK_PREFIX_SIZE)]).toEqual([
-      0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0, 0, 0, 1, 0x12, 0x34, 1, 0x61, 0, 0, 0, 0,
+      ...[0, 2, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 6, 7],
+      ...Array.from({ length: 16 }, (_, index) => 16 + index),
+      ...[0, 0, 0, 1, 0x12, 0x34, 1, 0x61, 0, 0, 0, 0],
     ]);
   });
 });
@@ -158,9 +170,13 @@ describe('faults', () => {
   }
 
   it.each([
-    { what: 'a version of tomorrow', file: () => forged(0, 0x00020000), fault: 'unknown-version' },
-    { what: 'a list longer than its chunk', file: () => forged(12, 0xffffffff), fault: 'bad-header' },
-    { what: 'a list shorter than its chunk', file: () => forged(12, 0), fault: 'bad-header' },
+    { what: 'a version of tomorrow', file: () => forged(0, 0x00030000), fault: 'unknown-version' },
+    {
+      what: 'a list longer than its chunk',
+      file: () => forged(HEADER_FIXED_SIZE, 0xffffffff),
+      fault: 'bad-header',
+    },
+    { what: 'a list shorter than its chunk', file: () => forged(HEADER_FIXED_SIZE, 0), fault: 'bad-header' },
   ])('$what: $fault', ({ file, fault }) => {
     expect(decode(file()).result).toEqual({ ok: false, fault, rows: 0 });
   });
@@ -173,7 +189,7 @@ describe('faults', () => {
 
   it('an id longer than 255 bytes cannot be saved', () => {
     const long = [{ index: 0, id: 'x'.repeat(256) }];
-    expect(() => encodeHeader({ savedAtMs: 0, services: long, servers: [] })).toThrow(RangeError);
+    expect(() => encodeHeader({ ...HEADER, services: long, servers: [] })).toThrow(RangeError);
   });
 
   it('takes nothing after a fault', () => {
