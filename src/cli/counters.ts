@@ -15,19 +15,17 @@ export function addCounters(program: Command): void {
   const command = program
     .command('counters')
     .description('packets by verdict and drop reason, and other events, since the start')
-    .option('--all', 'those that are zero too')
+    .option('--all', 'those that are zero too; JSON always has them')
     .action(async (options: CounterOptions) => {
       const counts = await askDaemon<Counts>(socketOf(options), 'GET', '/counters');
-      const shown = options.all
-        ? counts
-        : Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0));
-      if (options.json) printJson(shown);
-      else print(formatCounters(shown));
+      if (options.json) return printJson(counts);
+      const shown = Object.entries(counts).filter(([, count]) => options.all || count !== 0);
+      print(formatCounters(Object.fromEntries(shown)));
     });
   withExamples(withView(command), [
     ['latchway counters', 'what is not zero'],
     ['latchway counters --all | grep drop', 'every reason for which a packet can be dropped'],
-    [`latchway counters --json --all | jq '."drop-table-full"'`, 'for scripts'],
+    [`latchway counters --json | jq '."drop-table-full"'`, 'for scripts'],
   ]);
 }
 

@@ -1,8 +1,9 @@
 /** `latchway flows`: the entries of the dispatch table, a flow a line as `conntrack -L` prints them, as they come. */
 import type { Command } from 'commander';
-import type { FlowView } from '../daemon/control.ts';
+import { LatchwayError } from '../base/fault.ts';
+import type { FlowView, ServerView } from '../daemon/control.ts';
 import { parseFlowQuery } from '../daemon/control-flows.ts';
-import { openAnswer, unreachable } from './client.ts';
+import { askDaemon, openAnswer, unreachable } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { printStream } from './output.ts';
 import { formatSpan } from './status.ts';
@@ -41,11 +42,33 @@ async function list(options: FlowOptions): Promise<void> {
   }
   // Judged here too, so that a bad option is wrong usage and not an answer of the daemon.
   parseFlowQuery(query);
+  if (options.service !== undefined || options.server !== undefined) await requireNamed(socket, options);
   const answer = await openAnswer(socket, 'GET', `/flows?${query}`);
   try {
     await printStream(options.json ? answer : formatLines(answer.setEncoding('utf8')));
   } catch (error) {
     throw unreachable(socket, `the answer broke off: ${(error as Error).message}`);
+  }
+}
+
+/**
+ * A name that nobody has is a mistake, and not "no flows". Servers that left the configuration count while they have flows.
+ * @throws LatchwayError `daemon-refused`
+ */
+async function requireNamed(socket: string, { service, server }: FlowOptions): Promise<void> {
+  const all = await askDaemon<readonly ServerView[]>(socket, 'GET', '/servers');
+  const inService = service === undefined ? all : all.filter((one) => one.service === service);
+  const nobody = (kind: string, name: string, known: readonly string[]): LatchwayError => {
+    const detail = `no ${kind} is named '${name}' (known: ${[...new Set(known)].join(', ')})`;
+    return new LatchwayError({ code: 'daemon-refused', detail });
+  };
+  if (service !== undefined && inService.length === 0) {
+    const known = all.map((one) => one.service);
+    throw nobody('service', service, known);
+  }
+  if (server !== undefined && !inService.some((one) => one.server === server)) {
+    const known = inService.map((one) => one.server);
+    throw nobody(service === undefined ? 'server' : `server of ${service}`, server, known);
   }
 }
 

@@ -9,6 +9,8 @@ import { LatchwayError } from '../base/fault.ts';
 import { VERSION } from '../daemon/version.ts';
 import { addCapture } from './capture.ts';
 import { addCheck } from './check.ts';
+import { addCleanup } from './cleanup.ts';
+import { addLocks, addPeers } from './cluster-views.ts';
 import { addCounters } from './counters.ts';
 import { addFlows } from './flows.ts';
 import { addKeygen } from './keygen.ts';
@@ -34,9 +36,9 @@ function createProgram(): Command {
       'after',
       '\nExit codes: 0 done, 1 the answer is no or the input is bad, 2 wrong usage, 3 cannot reach the daemon.',
     );
-  for (const add of [addRun, addCheck, addKeygen]) add(program);
-  for (const add of [addStatus, addServers, addServer, addFlows, addCounters, addReload, addCapture])
-    add(program);
+  for (const add of [addRun, addCheck, addCleanup, addKeygen]) add(program);
+  for (const add of [addStatus, addServers, addServer, addFlows, addLocks, addPeers]) add(program);
+  for (const add of [addCounters, addReload, addCapture]) add(program);
   return program;
 }
 

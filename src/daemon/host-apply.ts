@@ -12,7 +12,8 @@
  * Stopping goes the other way: VIP routes, forwarding back to what it was, rules, tables, twins.
  */
 
-import { ipBatch, requireTool, runTool } from './host-command.ts';
+import { LatchwayError } from '../base/fault.ts';
+import { ipBatch, requireTool, runTool, ToolTimeout } from './host-command.ts';
 import { setUpDevice } from './host-device.ts';
 import { diffHost, type HostSteps } from './host-diff.ts';
 import { JOURNAL_DIRECTORY, journalPath, readJournal, removeJournal, writeJournal } from './host-journal.ts';
@@ -94,9 +95,10 @@ export class HostSetup {
   }
 
   /**
-   * Removes everything of ours, also what a killed run left, and puts sysctls back. Goes on after a failing step.
+   * Removes everything of ours, also what a killed run left, and puts sysctls back. A failing step is tried once more, and
+   * the other steps are done all the same.
    * @returns the changed sysctls that were left alone, since somebody changed them meanwhile.
-   * @throws host-command, the first that failed.
+   * @throws host-command at the end: what failed first, and in its detail what else did.
    */
   stop(): Promise<readonly SysctlChange[]> {
     return this.#enqueue(() => this.#stop());
@@ -189,41 +191,73 @@ export class HostSetup {
 
   async #stop(): Promise<readonly SysctlChange[]> {
     const faults: unknown[] = [];
-    const attempt = async (work: () => unknown): Promise<void> => {
+    const attempt = async <Result>(work: () => Result | Promise<Result>): Promise<Result | undefined> => {
       try {
-        await work();
+        return await twice(work);
       } catch (error) {
         faults.push(error);
+        return undefined;
       }
     };
-    const current = await readOwnState();
-    const changed =
-      this.#plan !== undefined || this.#changed.length > 0 ? this.#changed : this.#orphans(current);
-    const vips = diffHost(current, withoutVipRoutes(current)).finish;
-    const rest = diffHost(withoutVipRoutes(current), NOTHING).finish;
-    let left: SysctlChange[] = [];
-    await attempt(() => this.#runBatches(vips));
-    await attempt(() => {
-      left = putBack(changed);
+    const known = this.#plan !== undefined || this.#changed.length > 0;
+    const found = (await attempt(readOwnState)) ?? NOTHING;
+    const changed = known ? this.#changed : this.#orphans(found);
+    await attempt(async () => {
+      const current = await readOwnState();
+      await this.#runBatches(diffHost(current, withoutVipRoutes(current)).finish);
     });
+    const left = await attempt(() => putBack(changed));
     // Each family is tried, and each line of it, also after one that somebody else has removed.
     for (const family of [4, 6] as const)
-      if (rest[family].length > 0) await attempt(() => ipBatch(family, rest[family], 'try all'));
-    const tables = this.#options.nft === 'never' ? [] : await readOwnTables();
-    if (tables.length > 0) await attempt(() => requireTool('nft', ['-f', '-'], tables.map(nftRemoval)));
-    await attempt(() => removeJournal(this.#journal));
+      await attempt(async () => {
+        const rest = diffHost(withoutVipRoutes(await readOwnState()), NOTHING).finish;
+        await ipBatch(family, rest[family], 'try all');
+      });
+    await attempt(() => this.#removeTables());
+    // What could not be put back stays noted.
+    if (left !== undefined) await attempt(() => removeJournal(this.#journal));
     this.#plan = undefined;
     this.#changed = [];
     this.#settled.clear();
     this.#nftText = undefined;
-    if (faults.length > 0) throw faults[0];
-    return left;
+    if (faults.length > 0) throw oneFault(faults);
+    return left ?? [];
+  }
+
+  /** Those that are listed, and ours even if listing fails; each is made first, since removing what is not there fails. */
+  async #removeTables(): Promise<void> {
+    if (this.#options.nft === 'never') return;
+    const names = new Set(await readOwnTables());
+    if (this.#plan !== undefined && this.#nftText !== undefined) names.add(this.#plan.nftTable);
+    if (names.size === 0) return;
+    const lines = [...names].flatMap((name) => [`table inet ${name} {}`, nftRemoval(name)]);
+    await requireTool('nft', ['-f', '-'], lines);
   }
 
   /** Changes of a killed run, when stop is called without a set-up before. */
   #orphans(current: HostState): SysctlChange[] {
     return current.routes.length + current.rules.length > 0 ? readJournal(this.#journal) : [];
   }
+}
+
+/** A second try right away: what failed may have been somebody else's change at the same moment. */
+async function twice<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ToolTimeout) throw error;
+    return await work();
+  }
+}
+
+/** The first, with what else failed behind it. */
+function oneFault(faults: readonly unknown[]): unknown {
+  const [first, ...others] = faults;
+  if (others.length === 0 || !(first instanceof LatchwayError) || first.fault.code !== 'host-command')
+    return first;
+  const texts = others.map((one) => (one instanceof Error ? one.message : String(one)));
+  const more = [...new Set(texts)].filter((text) => text !== first.message);
+  return new LatchwayError({ ...first.fault, detail: [first.fault.detail, ...more].join('; ') });
 }
 
 function withoutVipRoutes(state: HostState): HostState {

@@ -3,9 +3,12 @@
  *
  * `ip -batch -` takes thousands of lines in one process. Its lines are numbered in its errors ("Command failed -:12"),
  * so the fault names the very line that failed.
+ *
+ * Each tool is the leader of a process group of its own: Ctrl-C in the daemon's terminal goes to the daemon alone, which
+ * then stops in order, and does not end a tool in the middle of an undo.
  */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { LatchwayError } from '../base/fault.ts';
 import type { Family } from '../wire/address.ts';
 
@@ -21,10 +24,24 @@ export function toolEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` };
 }
 
-/** Runs a tool to its end; never rejects. */
-export function runTool(file: string, args: readonly string[], input = ''): Promise<CommandResult> {
-  return new Promise((resolve) => {
-    const child = spawn(file, [...args], { env: toolEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] });
+/** After this a tool counts as hanging (a lock in the kernel, a broken PATH): it is killed, and the daemon goes on. */
+const TOOL_TIMEOUT_MS = 10_000;
+
+/** A tool hung: trying again would hang again. */
+export class ToolTimeout extends LatchwayError {}
+
+/**
+ * Runs a tool to its end, whatever its exit status.
+ * @throws ToolTimeout (host-command) when it does not end in time; nothing else.
+ */
+export function runTool(
+  file: string,
+  args: readonly string[],
+  input = '',
+  timeoutMs = TOOL_TIMEOUT_MS,
+): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, [...args], { env: toolEnvironment(), stdio: 'pipe', detached: true });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -33,12 +50,32 @@ export function runTool(file: string, args: readonly string[], input = ''): Prom
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    child.on('error', (error) => resolve({ status: -1, stdout: '', stderr: error.message }));
-    child.on('close', (code) => resolve({ status: code ?? -2, stdout, stderr }));
+    const timer = setTimeout(() => {
+      abandon(child);
+      const detail = `did not answer within ${timeoutMs / 1000} s`;
+      reject(new ToolTimeout({ code: 'host-command', command: `${file} ${args.join(' ')}`, detail }));
+    }, timeoutMs);
+    const end = (result: CommandResult): void => {
+      clearTimeout(timer);
+      resolve(result);
+    };
+    child.on('error', (error) => end({ status: -1, stdout: '', stderr: error.message }));
+    child.on('close', (code) => end({ status: code ?? -2, stdout, stderr }));
     // A tool that ends before it has read all its input closes the pipe; its exit status says why.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
   });
+}
+
+/** Kills a tool with all its children. It may hang in the kernel, where no signal reaches it: its end is not waited for. */
+function abandon(child: ChildProcessWithoutNullStreams): void {
+  try {
+    process.kill(-child.pid!, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+  for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+  child.unref();
 }
 
 const PACKAGES: Readonly<Record<string, string>> = { ip: 'iproute2', nft: 'nftables' };

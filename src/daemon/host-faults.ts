@@ -28,15 +28,35 @@ export async function hostFaults(input: HostInput): Promise<Fault[]> {
     const own = await readOwnState();
     if (links.some((link) => link.name === input.device))
       faults.push({ code: 'device-taken', device: input.device });
-    faults.push(...otherDispatcher(input, links, own));
-    for (const family of hasIpv6() ? ([4, 6] as const) : ([4] as const)) {
-      faults.push(...(await vipFaults(input, family, links)));
-      faults.push(...(await serverFaults(input, family)));
-      faults.push(...(await numberFaults(input, family)));
-    }
+    faults.push(...otherDispatcher(input, links, own), ...(await inputFaults(input, links)));
   } catch (error) {
     if (!(error instanceof LatchwayError)) throw error;
     faults.push(error.fault);
+  }
+  return faults;
+}
+
+/**
+ * What makes a configuration impossible on this host while the dispatcher runs, for a reload: a VIP that is an address of an
+ * interface or has somebody's better route, a server without a route, priorities and tables that others use.
+ * What is ours is no fault.
+ * @returns nothing when the configuration can be applied.
+ */
+export async function configFaults(input: HostInput): Promise<Fault[]> {
+  try {
+    return await inputFaults(input, await readLinks());
+  } catch (error) {
+    if (!(error instanceof LatchwayError)) throw error;
+    return [error.fault];
+  }
+}
+
+async function inputFaults(input: HostInput, links: readonly HostLink[]): Promise<Fault[]> {
+  const faults: Fault[] = [];
+  for (const family of hasIpv6() ? ([4, 6] as const) : ([4] as const)) {
+    faults.push(...(await vipFaults(input, family, links)));
+    faults.push(...(await serverFaults(input, family)));
+    faults.push(...(await numberFaults(input, family)));
   }
   return faults;
 }
@@ -48,7 +68,7 @@ export async function preflight(input: HostInput): Promise<void> {
 }
 
 /** Capabilities in force, since root in a container may lack them and others may have them. */
-function isPrivileged(): boolean {
+export function isPrivileged(): boolean {
   const status = readFileSync('/proc/self/status', 'utf8');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return [CAP_NET_ADMIN, CAP_NET_RAW].every((bit) => ((effective >> bit) & 1n) === 1n);

@@ -34,7 +34,11 @@ export async function firewallWarnings(device: string): Promise<string[]> {
     runTool('ip6tables-save', []),
   ]);
   const found = judgeRuleset(texts.map((one) => one.stdout).join('\n'));
-  const { nft, conntrack } = await readAbilities();
+  const { nft, nftDenied, conntrack } = await readAbilities();
+  if (nftDenied)
+    return [
+      'without root nftables does not say what it holds: whether the firewall breaks traffic is not known',
+    ];
   const exempt = nft && conntrack;
   const outcome = exempt
     ? 'VIP and reply traffic is exempted from connection tracking (notrack) while the dispatcher runs, so ct rules see it as untracked'

@@ -57,8 +57,21 @@ export async function readOwnTables(): Promise<string[]> {
   return [...listed.stdout.matchAll(/^table inet (latchway_\w+)$/gm)].map((match) => match[1]!);
 }
 
-/** What the host can do. `nft` that is installed but refused by the kernel counts as not there. */
-export async function readAbilities(): Promise<HostAbilities> {
+/** What the host can do. */
+interface FoundAbilities extends HostAbilities {
+  /** nftables is installed, but this process may not ask it (CAP_NET_ADMIN): what it holds is not known. */
+  readonly nftDenied: boolean;
+}
+
+/**
+ * `nft` that is installed but refused by the kernel counts as not there.
+ * @throws host-command when `nft` hangs.
+ */
+export async function readAbilities(): Promise<FoundAbilities> {
   const nft = await runTool('nft', ['list', 'tables']);
-  return { nft: nft.status === 0, conntrack: existsSync('/proc/sys/net/netfilter/nf_conntrack_count') };
+  return {
+    nft: nft.status === 0,
+    nftDenied: nft.status > 0 && /operation not permitted|permission denied/i.test(nft.stderr),
+    conntrack: existsSync('/proc/sys/net/netfilter/nf_conntrack_count'),
+  };
 }

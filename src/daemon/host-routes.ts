@@ -121,7 +121,13 @@ export function watchEgress(onChange: () => void): EgressWatch {
   const start = (): void => {
     if (stopped) return;
     const words = ['monitor', 'link', 'address', 'route', 'rule'];
-    child = spawn('ip', words, { env: toolEnvironment(), stdio: ['ignore', 'pipe', 'ignore'] });
+    // Its own process group (host-command.ts). It outlives a killed daemon by one piece of news at most: the device's
+    // end is one, and writing it to a pipe that nobody reads ends the child.
+    child = spawn('ip', words, {
+      env: toolEnvironment(),
+      stdio: ['ignore', 'pipe', 'ignore'],
+      detached: true,
+    });
     child.stdout!.on('data', news);
     child.on('error', () => {});
     child.on('close', () => {
@@ -140,7 +146,7 @@ export function watchEgress(onChange: () => void): EgressWatch {
       if (last === undefined) return Promise.resolve();
       return new Promise((resolve) => {
         last.on('close', () => resolve());
-        last.kill('SIGTERM');
+        last.kill('SIGKILL');
       });
     },
   };

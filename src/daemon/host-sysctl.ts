@@ -77,6 +77,8 @@ export function deviceWishes(device: string, families: readonly Family[]): Sysct
     // kernel takes the larger of all and device, so 2 also overrules a strict `all`.
     { key: `${v4}/rp_filter`, to: '2' },
     { key: `${v4}/forwarding`, to: '1' },
+    // An ICMP error of this host's own about a reply goes to the VIP, is translated, and comes back here from a local source.
+    { key: `${v4}/accept_local`, to: '1' },
     { key: `${v4}/send_redirects`, to: '0' },
     ...(families.includes(6)
       ? [
@@ -141,21 +143,32 @@ export function changeOf(wish: SysctlWish): SysctlChange | undefined {
 }
 
 /**
- * Puts changes back, the last one first. A key that is gone (its interface is) needs nothing.
+ * Puts changes back, the last one first. A key that is gone (its interface is) needs nothing. Goes on after one that fails;
+ * may be called again with the same changes.
  * @returns the changes that were left as they are, since somebody changed the value meanwhile.
+ * @throws host-command, the first that failed.
  */
 export function putBack(changes: readonly SysctlChange[]): SysctlChange[] {
   const left: SysctlChange[] = [];
+  const faults: unknown[] = [];
   for (const change of [...changes].reverse()) {
-    const now = readSysctl(change.key);
-    if (now === undefined) continue;
-    if (now !== change.to) {
-      if (now !== change.from) left.push(change);
-      continue;
+    try {
+      if (!putBackOne(change)) left.push(change);
+    } catch (error) {
+      faults.push(error);
     }
-    writeSysctl(change.key, change.from);
-    for (const [key, value] of Object.entries(change.overwrites ?? {}))
-      if (readSysctl(key) !== undefined && readSysctl(key) !== value) writeSysctl(key, value);
   }
+  if (faults.length > 0) throw faults[0];
   return left;
+}
+
+/** @returns false when the value is neither what was written nor what was there before. */
+function putBackOne(change: SysctlChange): boolean {
+  const now = readSysctl(change.key);
+  if (now === undefined || now === change.from) return true;
+  if (now !== change.to) return false;
+  writeSysctl(change.key, change.from);
+  for (const [key, value] of Object.entries(change.overwrites ?? {}))
+    if (readSysctl(key) !== undefined && readSysctl(key) !== value) writeSysctl(key, value);
+  return true;
 }

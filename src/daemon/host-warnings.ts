@@ -16,7 +16,9 @@ import { changeOf, forwardingWishes, readSysctl, sysctlName } from './host-sysct
 /** @throws host-command when `ip` is not there. */
 export async function hostWarnings(input: HostInput): Promise<string[]> {
   const links = (await readLinks()).filter((link) => link.name !== input.device);
-  const plan = planHost(input, await readAbilities());
+  const { conntrack, nft, nftDenied } = await readAbilities();
+  // The daemon will have the right to use what is there.
+  const plan = planHost(input, { conntrack, nft: nft || nftDenied });
   const advertised = await advertisedInterfaces();
   return [
     ...plan.warnings,

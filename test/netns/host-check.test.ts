@@ -105,6 +105,38 @@ test('a second dispatcher in the namespace is refused, and the first is told fro
   expect(lab.snapshot()).toBe(before);
 });
 
+test('while it runs, a new configuration is judged without mistaking ours for a conflict', async () => {
+  await lab.packets('gateway', 'tun', 'lw0');
+  await driver.must('apply', { input: INPUT, options: { journalDirectory } });
+  const judge = (input: object = INPUT) => driver.must('configFaults', { input });
+  expect(await judge()).toEqual([]);
+  const second = { address: '192.0.2.11', service: 'web2' };
+  const wider = { ...INPUT, vips: [...INPUT.vips, second] };
+  expect(await judge(wider)).toEqual([]);
+  lab.run('gateway', 'ip addr add 192.0.2.11/32 dev gw0');
+  const far = { ...server, name: 'web/s2', address: '198.51.100.1' };
+  expect(await judge({ ...wider, servers: [server, far] })).toEqual([
+    { code: 'vip-on-interface', vip: '192.0.2.11', device: 'gw0', service: 'web2' },
+    { code: 'server-not-routable', server: 'web/s2', address: '198.51.100.1' },
+  ]);
+  lab.run('gateway', 'ip rule add pref 7350 lookup main');
+  expect(await judge()).toMatchObject([{ code: 'host-conflict' }]);
+  await driver.must('stop', { options: { journalDirectory } });
+});
+
+test('without the right to ask nftables a check says just that, and not that it is missing', async () => {
+  const bare = lab.start('gateway', [
+    ...['setpriv', '--bounding-set', '-all', '--inh-caps', '-all', '--reuid', '65534', '--clear-groups'],
+    ...driver.process.child.spawnargs.slice(4),
+  ]);
+  bare.write(JSON.stringify({ verb: 'check', input: INPUT }));
+  await bare.until((line) => line.includes('value'));
+  const said = (JSON.parse(bare.lines[0]!).value.warnings as string[]).join('\n');
+  expect(said).toContain('without root nftables does not say what it holds');
+  expect(said).not.toContain('install nftables');
+  expect(await warnings()).not.toContain('without root');
+});
+
 test('each thing that will break traffic has its warning, and goes when it is put right', async () => {
   lab.sysctl('gateway', { 'net.ipv4.conf.gw0.forwarding': 1, 'net.ipv4.conf.gw1.forwarding': 1 });
   expect(await warnings()).toBe('');

@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).href);
 const { HostSetup } = await built('daemon/host-apply.js');
 const { checkHost } = await built('daemon/host-check.js');
-const { hostFaults } = await built('daemon/host-faults.js');
+const { cleanUpHost } = await built('daemon/host-cleanup.js');
+const { configFaults, hostFaults } = await built('daemon/host-faults.js');
 const { lookupEgress, watchEgress } = await built('daemon/host-routes.js');
 const { parseAddress } = await built('wire/address.js');
 
@@ -40,6 +41,10 @@ async function answer(request) {
       return checkHost(inputOf(request.input));
     case 'faults':
       return hostFaults(inputOf(request.input));
+    case 'configFaults':
+      return configFaults(inputOf(request.input));
+    case 'cleanup':
+      return cleanUpHost(request.device, request.options);
     case 'egress':
       return [...(await lookupEgress(request.addresses.map((text) => parseAddress(text)))).entries()];
     case 'watch':

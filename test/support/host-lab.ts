@@ -164,7 +164,12 @@ export class HostLab {
   }
 
   driver(): HostDriver {
-    return new HostDriver(this.start('gateway', [process.execPath, DRIVER]));
+    return this.driverWith([process.execPath, DRIVER]);
+  }
+
+  /** A driver by other words, such as `env PATH=... node DRIVER`. */
+  driverWith(command: readonly string[]): HostDriver {
+    return new HostDriver(this.start('gateway', command));
   }
 
   /** Everything about the gateway's network that a run must leave as it found it. */

@@ -17,16 +17,19 @@ function write(name: string, content: string): string {
 const COMMANDS = [
   'run',
   'check',
+  'cleanup',
   'keygen',
   'status',
   'servers',
   'server',
   'flows',
+  'locks',
+  'peers',
   'counters',
   'reload',
   'capture',
 ];
-const VIEWS = ['status', 'servers', 'flows', 'counters', 'reload'];
+const VIEWS = ['status', 'servers', 'flows', 'locks', 'peers', 'counters', 'reload'];
 
 describe('help', () => {
   test('of the program names every command and the exit codes', async () => {

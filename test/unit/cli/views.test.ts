@@ -115,13 +115,26 @@ describe('JSON', () => {
     expect(JSON.parse(stdout)).toEqual(value);
   });
 
-  test('counters, with and without zeros', async () => {
+  test('counters: all of them, zeros too', async () => {
     const target = fakeTarget();
-    const some = JSON.parse((await ask(target, 'counters', '--json')).stdout) as Record<string, number>;
-    expect(some).not.toHaveProperty('rx-packets');
-    expect(some['rx-bytes']).toBe(1);
+    const { code, stdout } = await ask(target, 'counters', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(target.counters());
+    expect(Object.values(target.counters())).toContain(0);
     const all = await runProgram(['counters', '--json', '--all', '--socket', SOCKET]);
-    expect(JSON.parse(all.stdout)).toEqual(target.counters());
+    expect(all.stdout).toBe(stdout);
+  });
+});
+
+describe('without a cluster', () => {
+  test.each([
+    ['locks', 'client locks'],
+    ['peers', 'peers'],
+  ])('%s: none, which is no fault', async (command, what) => {
+    const stdout = `no cluster: this dispatcher is alone: no ${what}\n`;
+    expect(await ask(fakeTarget(), command)).toEqual({ code: 0, stdout, stderr: '' });
+    const json = await runProgram([command, '--json', '--socket', SOCKET]);
+    expect({ ...json, stdout: JSON.parse(json.stdout) }).toEqual({ code: 0, stdout: [], stderr: '' });
   });
 });
 
@@ -180,6 +193,18 @@ describe('flows', () => {
     expect(target.calls).toMatchObject([
       { service: 'web', server: 's1', state: 'closing', client: { port: undefined } },
     ]);
+  });
+
+  test.each([
+    [['--service', 'mail'], "no service is named 'mail' (known: web, dns)\n"],
+    [['--server', 's9'], "no server is named 's9' (known: s1, s2)\n"],
+    [['--service', 'dns', '--server', 's2'], "no server of dns is named 's2' (known: s1)\n"],
+  ])('of nobody: %j', async (options, stderr) => {
+    const target = fakeTarget();
+    expect(await ask(target, 'flows', ...options)).toEqual({ code: 1, stdout: '', stderr });
+    const json = await runProgram(['flows', '--json', ...options, '--socket', SOCKET]);
+    expect(json).toEqual({ code: 1, stdout: '', stderr });
+    expect(target.calls).toEqual([]);
   });
 
   test('none is an empty array, or a head alone', async () => {
