@@ -40,10 +40,10 @@ export function handlePassingError(state: PathState, index: number): void {
   if (!readQuote(state, index)) return pass(state, index);
   const { quote, services, table } = state;
   const endpoint = services.findEndpoint(
-    quote.destination0[0]!,
-    quote.destination1[0]!,
-    quote.destination2[0]!,
-    quote.destination3[0]!,
+    quote.destination0[0]! | 0,
+    quote.destination1[0]! | 0,
+    quote.destination2[0]! | 0,
+    quote.destination3[0]! | 0,
     quote.protocol[0]!,
   );
   const port = quote.destinationPort[0]!;
@@ -75,10 +75,10 @@ function readQuote(state: PathState, index: number): boolean {
 function deliverToServer(state: PathState, index: number): void {
   const { quote, services, table, parsed } = state;
   const vipPort = quote.sourcePort[0]!;
-  const s0 = quote.source0[0]!;
-  const s1 = quote.source1[0]!;
-  const s2 = quote.source2[0]!;
-  const s3 = quote.source3[0]!;
+  const s0 = quote.source0[0]! | 0;
+  const s1 = quote.source1[0]! | 0;
+  const s2 = quote.source2[0]! | 0;
+  const s3 = quote.source3[0]! | 0;
   const service = services.findService(s0, s1, s2, s3, quote.protocol[0]!, vipPort);
   if (service < 0) return count(state, DROP_ICMP);
   const a0 = quote.destination0[0]! | 0;
@@ -149,10 +149,10 @@ function deliverToClient(state: PathState, index: number, service: number, vipPo
 /** Whether the error comes from a server: the one that the quoted packet was for, or another on the way to it. */
 function comesFromServer(state: PathState, index: number): boolean {
   const { parsed, services } = state;
-  const s0 = parsed.source0[index]!;
-  const s1 = parsed.source1[index]!;
-  const s2 = parsed.source2[index]!;
-  const s3 = parsed.source3[index]!;
+  const s0 = parsed.source0[index]! | 0;
+  const s1 = parsed.source1[index]! | 0;
+  const s2 = parsed.source2[index]! | 0;
+  const s3 = parsed.source3[index]! | 0;
   return (
     services.findEndpoint(s0, s1, s2, s3, PROTOCOL_TCP) >= 0 ||
     services.findEndpoint(s0, s1, s2, s3, PROTOCOL_UDP) >= 0

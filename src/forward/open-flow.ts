@@ -82,10 +82,10 @@ function chooseServer(
   const { balancer, excluded, parsed } = state;
   const hash = balancer.keyHash(
     service,
-    parsed.source0[index]!,
-    parsed.source1[index]!,
-    parsed.source2[index]!,
-    parsed.source3[index]!,
+    parsed.source0[index]! | 0,
+    parsed.source1[index]! | 0,
+    parsed.source2[index]! | 0,
+    parsed.source3[index]! | 0,
     state.key[index]!,
   );
   excluded.clear();
@@ -223,9 +223,9 @@ function isNeighbour(state: PathState, server: number, index: number): boolean {
   const { parsed } = state;
   return state.services.isNeighbour(
     server,
-    parsed.source0[index]!,
-    parsed.source1[index]!,
-    parsed.source2[index]!,
-    parsed.source3[index]!,
+    parsed.source0[index]! | 0,
+    parsed.source1[index]! | 0,
+    parsed.source2[index]! | 0,
+    parsed.source3[index]! | 0,
   );
 }

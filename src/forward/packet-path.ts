@@ -32,7 +32,7 @@ import { handleRequest } from './request.ts';
  * @param now monotonic ms. Allocates nothing, never throws.
  */
 export function processBatch(state: PathState, table: DispatchTable, now: number): void {
-  state.now = now;
+  state.now = now | 0;
   classifyBatch(state);
   const packets = state.batch.rxCount;
   for (let index = 0; index < packets; index++) {

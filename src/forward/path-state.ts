@@ -41,7 +41,7 @@ export class PathState {
   readonly answers: RateLimit = new RateLimit(ANSWERS_PER_SECOND, ANSWER_BURST);
   services: ServiceTable;
   balancer: Balancer;
-  /** Monotonic ms of this batch. */
+  /** Monotonic ms of this batch, as a signed number: V8 boxes unsigned ones from 2^31 on, which is 24.8 days. */
   now = 0;
   /** The daemon is about to stop: nothing that asks a server for an answer goes in any more (classify.ts). */
   quiescing = false;

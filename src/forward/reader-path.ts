@@ -38,7 +38,7 @@ export function processReaderBatch(
   words: Uint32Array,
   now: number,
 ): number {
-  state.now = now;
+  state.now = now | 0;
   classifyBatch(state);
   const packets = state.batch.rxCount;
   let handed = 0;

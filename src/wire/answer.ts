@@ -127,8 +127,9 @@ export function buildReset(
     transport,
     tcpDestinationPort(view, from),
     tcpSourcePort(view, from),
-    tcpResetSequence(flags, tcpAcknowledgment(view, from)),
-    tcpResetAcknowledgment(flags, tcpSequence(view, from), parsed.payloadLength[row]!),
+    // Signed, since V8 boxes unsigned numbers from 2^31 on when it passes them on.
+    tcpResetSequence(flags, tcpAcknowledgment(view, from) | 0),
+    tcpResetAcknowledgment(flags, tcpSequence(view, from) | 0, parsed.payloadLength[row]!),
     tcpResetFlags(flags),
     0,
   );

@@ -60,7 +60,7 @@ export function sumBytes(view: DataView, offset: number, length: number): number
 
 /** Unfolded sum of the pseudo-header (RFC 9293 section 3.1) with the addresses of the IPv4 header at `ipOffset`. */
 export function pseudoSum4(view: DataView, ipOffset: number, protocol: number, length: number): number {
-  return sumWord(view.getUint32(ipOffset + 12)) + sumWord(view.getUint32(ipOffset + 16)) + protocol + length;
+  return sumWord(view.getInt32(ipOffset + 12)) + sumWord(view.getInt32(ipOffset + 16)) + protocol + length;
 }
 
 /**
@@ -69,7 +69,7 @@ export function pseudoSum4(view: DataView, ipOffset: number, protocol: number, l
  */
 export function pseudoSum6(view: DataView, ipOffset: number, protocol: number, length: number): number {
   let sum = protocol + length;
-  for (let at = ipOffset + 8; at < ipOffset + 40; at += 4) sum += sumWord(view.getUint32(at));
+  for (let at = ipOffset + 8; at < ipOffset + 40; at += 4) sum += sumWord(view.getInt32(at));
   return sum;
 }
 

@@ -104,11 +104,11 @@ function parseIpv4(
   row: number,
 ): number {
   if (length < IPV4_HEADER_SIZE) return PARSE_TRUNCATED;
-  const word0 = view.getUint32(offset);
-  const word1 = view.getUint32(offset + 4);
-  const word2 = view.getUint32(offset + 8);
-  const source = view.getUint32(offset + 12);
-  const destination = view.getUint32(offset + 16);
+  const word0 = view.getInt32(offset);
+  const word1 = view.getInt32(offset + 4);
+  const word2 = view.getInt32(offset + 8);
+  const source = view.getInt32(offset + 12);
+  const destination = view.getInt32(offset + 16);
 
   const headerLength = (word0 >>> 22) & 0x3c;
   const total = word0 & 0xffff;
@@ -167,12 +167,12 @@ function parseIpv6(
   if (chain === CHAIN_TRUNCATED) return PARSE_TRUNCATED;
   if (chain === CHAIN_BAD) return PARSE_BAD_HEADER;
 
-  const source0 = view.getUint32(offset + 8);
-  const source1 = view.getUint32(offset + 12);
-  const source2 = view.getUint32(offset + 16);
-  const destination0 = view.getUint32(offset + 24);
-  const destination1 = view.getUint32(offset + 28);
-  const destination2 = view.getUint32(offset + 32);
+  const source0 = view.getInt32(offset + 8);
+  const source1 = view.getInt32(offset + 12);
+  const source2 = view.getInt32(offset + 16);
+  const destination0 = view.getInt32(offset + 24);
+  const destination1 = view.getInt32(offset + 28);
+  const destination2 = view.getInt32(offset + 32);
   if (source2 === MAPPED_WORD && (source0 | source1) === 0) return PARSE_BAD_HEADER;
   if (destination2 === MAPPED_WORD && (destination0 | destination1) === 0) return PARSE_BAD_HEADER;
 
@@ -181,11 +181,11 @@ function parseIpv6(
   into.source0[row] = source0;
   into.source1[row] = source1;
   into.source2[row] = source2;
-  into.source3[row] = view.getUint32(offset + 20);
+  into.source3[row] = view.getInt32(offset + 20);
   into.destination0[row] = destination0;
   into.destination1[row] = destination1;
   into.destination2[row] = destination2;
-  into.destination3[row] = view.getUint32(offset + 36);
+  into.destination3[row] = view.getInt32(offset + 36);
   const protocol = chainProtocol(chain);
   const headerLength = chainHeaderLength(chain);
   return parseTransport(view, offset, end, protocol, chainFragment(chain), headerLength, quote, into, row);
@@ -215,7 +215,7 @@ function parseTransport(
   if (fragment !== FRAGMENT_LATER) {
     if (protocol === PROTOCOL_TCP) {
       if (size < (quote ? 8 : TCP_HEADER_SIZE)) return PARSE_TRUNCATED;
-      ports = view.getUint32(at);
+      ports = view.getInt32(at);
       flags = size > TCP_FLAGS ? view.getUint8(at + TCP_FLAGS) : 0;
       if (!quote) {
         payload = size - ((view.getUint8(at + TCP_DATA_OFFSET) >>> 4) << 2);
@@ -223,7 +223,7 @@ function parseTransport(
       }
     } else if (protocol === PROTOCOL_UDP) {
       if (size < UDP_HEADER_SIZE) return PARSE_TRUNCATED;
-      ports = view.getUint32(at);
+      ports = view.getInt32(at);
       const udpSize = view.getUint16(at + UDP_LENGTH);
       // A first fragment carries the length of the whole datagram.
       if (!quote && (udpSize < UDP_HEADER_SIZE || (udpSize > size && fragment === FRAGMENT_NONE))) {

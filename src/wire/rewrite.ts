@@ -64,7 +64,7 @@ export function rewriteAddress(
 ): number {
   if (family === 4) {
     const at = offset + (side === SIDE_SOURCE ? IPV4_SOURCE : IPV4_DESTINATION);
-    const delta = deltaWord32(view.getUint32(at), a3);
+    const delta = deltaWord32(view.getInt32(at), a3);
     view.setUint32(at, a3);
     const checksum = view.getUint16(offset + IPV4_CHECKSUM);
     view.setUint16(offset + IPV4_CHECKSUM, updateChecksum(checksum, delta));
@@ -72,10 +72,10 @@ export function rewriteAddress(
   }
   const at = offset + (side === SIDE_SOURCE ? IPV6_SOURCE : IPV6_DESTINATION);
   const delta =
-    deltaWord32(view.getUint32(at), a0) +
-    deltaWord32(view.getUint32(at + 4), a1) +
-    deltaWord32(view.getUint32(at + 8), a2) +
-    deltaWord32(view.getUint32(at + 12), a3);
+    deltaWord32(view.getInt32(at), a0) +
+    deltaWord32(view.getInt32(at + 4), a1) +
+    deltaWord32(view.getInt32(at + 8), a2) +
+    deltaWord32(view.getInt32(at + 12), a3);
   ipv6WriteAddress(view, at, a0, a1, a2, a3);
   return delta;
 }
