@@ -25,6 +25,8 @@ export function addRun(program: Command): void {
       'when it stops, leave the routes and rules that keep replies from leaking, for the next start (upgrades)',
     )
     .action(async ({ config, node, socket, state, hold = false }: RunOptions) => {
+      // The daemon takes it over when it is loaded; before that it must not end the process.
+      process.on('SIGHUP', () => undefined);
       // Who reads "ready" may leave afterwards; the daemon stays.
       process.stdout.on('error', () => undefined);
       // Loaded here alone: the other commands start faster without the daemon's code and its native addon.

@@ -1,50 +1,56 @@
-/**
- * The health checks of all servers: one prober each, made and ended as the configuration says. A verdict goes to the pool and from
- * there, by `onChange`, into the next generation.
- */
+/** The health checks of all servers: one prober each, made and ended as the configuration says. A verdict goes to `onVerdict`. */
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../wire/address.ts';
 import { type HealthConfig, probePort } from './config-services.ts';
-import { Prober } from './health.ts';
+import { Prober, type ProbeTarget } from './health.ts';
 import type { Log } from './log.ts';
-import type { Pool, ServerRecord, ServiceRecord } from './pool.ts';
+import type { ServerRecord, ServiceRecord } from './pool.ts';
 
 interface Check {
   readonly prober: Prober;
   readonly health: HealthConfig;
+  readonly target: ProbeTarget;
 }
 
+/** @param index of the server */
+type Verdict = (index: number, up: boolean, detail: string) => void;
+
 export class Checks {
-  readonly #pool: Pool;
   readonly #log: Log;
-  readonly #onChange: () => void;
+  readonly #onVerdict: Verdict;
   /** By server index. */
   readonly #checks = new Map<number, Check>();
 
-  /** @param onChange called after the pool was told of a server that went up or down. */
-  constructor(pool: Pool, log: Log, onChange: () => void) {
-    this.#pool = pool;
+  constructor(log: Log, onVerdict: Verdict) {
     this.#log = log;
-    this.#onChange = onChange;
+    this.#onVerdict = onVerdict;
   }
 
-  /** Starts and ends probers so that they are those of the pool's configuration; one that stays goes on undisturbed. */
-  update(): void {
+  /**
+   * Starts and ends probers so that they are those of the services given; one that stays as it is goes on undisturbed. A server that
+   * is not checked any more counts as up.
+   */
+  update(services: readonly ServiceRecord[]): void {
     const wanted = new Set<number>();
-    for (const service of this.#pool.services) {
+    for (const service of services) {
       const { health } = service.config;
       for (const [place, server] of service.servers.entries()) {
         if (health.type === 'none') {
-          this.#trust(server);
+          if (!server.up) this.#onVerdict(server.index, true, 'not checked');
           continue;
         }
         wanted.add(server.index);
+        const target = {
+          host: formatAddress(server.config.address),
+          port: probePort(service.config, server.config),
+        };
         const check = this.#checks.get(server.index);
-        if (check !== undefined && isDeepStrictEqual(check.health, health)) continue;
+        if (check !== undefined && isDeepStrictEqual([check.health, check.target], [health, target]))
+          continue;
         check?.prober.stop();
         // Spread over the interval, so that a hundred servers are not probed in one instant.
         const phaseMs = (health.intervalMs * place) / service.servers.length;
-        this.#start(service, server, health, phaseMs);
+        this.#start(service, server, health, target, phaseMs);
       }
     }
     for (const [index, check] of this.#checks) {
@@ -59,33 +65,20 @@ export class Checks {
     this.#checks.clear();
   }
 
-  /** A server that is not checked any more counts as up. */
-  #trust(server: ServerRecord): void {
-    if (!server.up) this.#pool.setUp(server.index, true, 'not checked');
-  }
-
   #start(
     service: ServiceRecord,
     server: ServerRecord,
     health: Exclude<HealthConfig, { readonly type: 'none' }>,
+    target: ProbeTarget,
     phaseMs: number,
   ): void {
-    const target = {
-      host: formatAddress(server.config.address),
-      port: probePort(service.config, server.config),
+    const names = { service: service.config.name, server: server.config.name };
+    const onChange = (up: boolean, detail: string): void => {
+      if (up) this.#log.info({ ...names, detail }, 'server is up');
+      else this.#log.warn({ ...names, detail }, 'server is down');
+      this.#onVerdict(server.index, up, detail);
     };
-    const prober = new Prober(
-      target,
-      health,
-      phaseMs,
-      (up, detail) => {
-        const facts = { service: service.config.name, server: server.config.name, detail };
-        if (up) this.#log.info(facts, 'server is up');
-        else this.#log.warn(facts, 'server is down');
-        if (this.#pool.setUp(server.index, up, detail)) this.#onChange();
-      },
-      { up: server.up, streak: 0 },
-    );
-    this.#checks.set(server.index, { prober, health });
+    const prober = new Prober(target, health, phaseMs, onChange, { up: server.up, streak: 0 });
+    this.#checks.set(server.index, { prober, health, target });
   }
 }

@@ -7,33 +7,35 @@
  *
  * Start: the host is checked, the device opened, threads started with the saved table, and only then do routes bring packets. Stop goes
  * the other way: servers fall silent, threads end, the table is saved, the host is put back, the device goes.
- * Changes are applied one after the other (`#inOrder`), each as one generation that all threads have before the next begins.
+ * All changes of the pool go through one queue, each ends in one generation that every thread has before the next begins. A reload
+ * is built aside and taken over at its end: on a fault nothing has changed.
  */
-import { randomInt } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { type ClusterKey, DEFAULT_CLUSTER_KEY, selectionKey } from '../balance/cluster-key.ts';
 import type { Generation } from '../balance/generation.ts';
 import { type CounterName, sumCounters } from '../base/counters.ts';
-import { LatchwayError } from '../base/fault.ts';
+import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
-import { SharedTable, type TableBuffers, tableBytes } from '../table/shared-table.ts';
+import { SharedTable } from '../table/shared-table.ts';
 import { Checks } from './checks.ts';
 import { type Config, loadConfig } from './config.ts';
+import { readKeyFile } from './config-cluster.ts';
 import { hostInput } from './config-host.ts';
 import type { FlowFilter, FlowView, ServerView } from './control.ts';
 import { CounterWatch } from './counter-watch.ts';
-import { Egresses } from './egresses.ts';
-
+import { findEgresses, noteEgresses } from './egresses.ts';
+import { createTable, randomWord } from './fresh-table.ts';
 import { preflight } from './host-faults.ts';
 import { HostKeeper } from './host-keeper.ts';
+import { type EgressWatch, watchEgress } from './host-routes.ts';
 import type { Log } from './log.ts';
 import { Pool, type ServerChange } from './pool.ts';
 import { quiesced } from './quiesce.ts';
 import { RateMeter } from './rate-meter.ts';
-import { needsRestart } from './restart-needs.ts';
-import { saveTable } from './table-store.ts';
+import { keepRunning } from './restart-needs.ts';
+import { removeTable, saveTable } from './table-store.ts';
 import { Threads } from './threads.ts';
 import { flowViews, serverView } from './views.ts';
+import { WorkQueue } from './work-queue.ts';
 
 const HOUSEKEEPING_MS = 1000;
 /** Some changes make no event: a flushed nftables ruleset, a path MTU that the kernel learnt. */
@@ -60,6 +62,7 @@ export class Daemon {
   readonly table: SharedTable;
   readonly openedFlows = new RateMeter(RATE_SAMPLES);
   readonly startedAt = new Date();
+  /** In force: of a reloaded file, what only a restart can change is as it was. */
   config: Config;
   loadedAt = new Date();
   generation: Generation;
@@ -67,14 +70,16 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #log: Log;
   readonly #checks: Checks;
-  readonly #egresses: Egresses;
   readonly #counterWatch: CounterWatch;
-  #lookedAtMs = performance.now();
+  readonly #changes = new WorkQueue();
+  #waitingReload: Promise<readonly string[]> | undefined;
+  #routes: EgressWatch | undefined;
+  #looking = false;
+  #lookedAtMs = 0;
   #housekeeping: NodeJS.Timeout | undefined;
-  #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * Opens the device; nothing on the host is changed yet.
+   * Opens the device; nothing else on the host is changed yet.
    * @throws LatchwayError device-taken, not-root, no-tun-device, system-call
    */
   constructor(options: DaemonOptions) {
@@ -85,7 +90,7 @@ export class Daemon {
     this.config = config;
     const key = clusterKey(config);
     this.pool = new Pool(key, Date.now);
-    this.pool.configure(config.services);
+    this.pool.commit(this.pool.prepare(config.services));
     this.generation = this.pool.generation();
     const buffers = createTable(config.table.capacity);
     this.table = new SharedTable(buffers);
@@ -94,110 +99,112 @@ export class Daemon {
       queues: config.device.queues,
       table: buffers,
       tableFile: options.tableFile,
-      generation: this.generation,
       clusterKey: key,
       random: randomWord,
       onDeath: options.onDeath,
     });
     this.host = new HostKeeper(log);
     this.#counterWatch = new CounterWatch(log);
-    this.#checks = new Checks(this.pool, log, () => this.#refresh());
-    this.#egresses = new Egresses(this.pool, log, () => this.#onRoutes());
+    this.#checks = new Checks(log, (index, up, detail) => {
+      this.#change(() => this.pool.setUp(index, up, detail)).catch(() => undefined);
+    });
   }
 
-  /** Brings everything up; on a fault everything is taken down again. @throws LatchwayError */
+  /** Brings everything up. On a fault `stop` takes down what is up. @throws LatchwayError */
   async start(): Promise<void> {
-    try {
-      await this.#egresses.update();
-      const loaded = await this.threads.start();
-      if (loaded.result !== undefined) {
-        const { loaded: rows, skipped, result } = loaded;
-        if (result.ok) this.#log.info({ rows, skipped }, 'saved table loaded');
-        else
-          this.#log.warn(
-            { rows, skipped, fault: result.fault },
-            'saved table was damaged; what was good is loaded',
-          );
-      }
-      await this.#publish([]);
-      await this.host.apply(this.config, this.pool);
-    } catch (error) {
-      await this.#takeDown();
-      throw error;
-    }
+    noteEgresses(this.pool.services, await findEgresses(this.pool.services), this.#log);
+    this.generation = this.pool.generation();
+    const { loaded, skipped, result, problem } = await this.threads.start(this.generation);
+    if (result?.ok === true) this.#log.info({ rows: loaded, skipped }, 'saved table loaded');
+    else if (result !== undefined)
+      this.#log.warn(
+        { rows: loaded, skipped, fault: result.fault },
+        'saved table was damaged; what was good is loaded',
+      );
+    if (problem !== undefined)
+      this.#log.warn({ problem }, 'the saved table could not be used: starting without it');
+    await this.host.apply(this.config, this.pool.services);
+    removeTable(this.#options.tableFile);
     this.ready = true;
-    this.#checks.update();
-    this.#egresses.watch();
+    this.#checks.update(this.pool.services);
+    this.#lookedAtMs = performance.now();
+    this.#routes = watchEgress(() => this.#onRoutes());
     this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
   }
 
-  /** Stops in order, saving the table. Faults on the way are logged, and the rest is done all the same. */
-  async stop(): Promise<void> {
+  /**
+   * Stops in order, saving the table. Faults on the way are logged, and the rest is done all the same.
+   * @returns whether the host was put back entirely.
+   */
+  async stop(): Promise<boolean> {
+    const wasReady = this.ready;
     this.ready = false;
     clearInterval(this.#housekeeping);
+    await this.#changes.close();
     this.#checks.stop();
-    await this.#egresses.stop();
-    await this.#last.catch(() => undefined);
-    this.threads.quiesce();
-    if (!(await quiesced(() => this.counters()['nat-reply'])))
-      this.#log.warn(
-        'servers are still sending; connections of theirs may break unless the daemon runs with --hold',
-      );
+    await this.#routes?.stop();
+    if (wasReady) await this.#fallSilent();
     await this.threads.stop();
-    try {
-      const rows = saveTable(this.#options.tableFile, this.table, this.generation, this.now());
-      this.#log.info({ rows, file: this.#options.tableFile }, 'table saved');
-    } catch (error) {
-      this.#log.error(
-        { error: String(error), file: this.#options.tableFile },
-        'the table could not be saved',
-      );
-    }
-    await this.#takeDown();
+    if (wasReady) this.#save();
+    const restored = await this.host.stop(this.#options.hold && wasReady);
+    this.threads.closeDevice();
+    return restored;
   }
 
-  /** Ends threads, puts the host back, closes the device. */
-  async #takeDown(): Promise<void> {
-    await this.threads.stop();
-    await this.host.stop(this.#options.hold);
-    this.threads.closeDevice();
+  async #fallSilent(): Promise<void> {
+    this.threads.quiesce();
+    if (this.#options.hold || (await quiesced(() => this.counters()['nat-reply']))) return;
+    this.#log.warn(
+      'servers are still sending; connections of theirs may break unless the daemon runs with --hold',
+    );
+  }
+
+  #save(): void {
+    const file = this.#options.tableFile;
+    try {
+      const rows = saveTable(file, this.table, this.generation, this.now());
+      this.#log.info({ rows, file }, 'table saved');
+    } catch (error) {
+      this.#log.error({ error: String(error), file }, 'the table could not be saved');
+    }
   }
 
   /**
-   * Rereads the configuration file; on a fault nothing changes.
-   * @throws LatchwayError config, file, host-command, server-not-routable
+   * Rereads the configuration file; on a fault nothing changes. A reload that has not begun serves all who ask for one.
+   * @returns what takes effect at the next start only.
+   * @throws LatchwayError config, file, host-command, those of the preflight, daemon-refused
    */
   reload(): Promise<readonly string[]> {
-    return this.#inOrder(() => this.#reload());
+    this.#waitingReload ??= this.#changes.add(() => {
+      this.#waitingReload = undefined;
+      return this.#reload();
+    });
+    return this.#waitingReload;
   }
 
   async #reload(): Promise<readonly string[]> {
-    const before = this.config;
-    const next = loadConfig(before.file);
-    const gone = this.pool.configure(next.services);
+    const { config, needs } = keepRunning(loadConfig(this.config.file), this.config);
+    const draft = this.pool.prepare(config.services);
+    const services = [...draft.services.values()];
     try {
-      await this.#egresses.update();
-      await this.#publish([]);
-      this.config = next;
-      await this.host.apply(this.config, this.pool);
+      await this.host.check(config, services);
+      noteEgresses(services, await findEgresses(services), this.#log);
+      await this.host.apply(config, services);
     } catch (error) {
-      this.config = before;
-      this.pool.configure(before.services);
-      await this.#publish([]);
+      this.pool.abandon(draft);
       throw error;
     }
-    await this.#publish(gone);
-    this.#checks.update();
+    const gone = this.pool.commit(draft);
+    this.config = config;
     this.loadedAt = new Date();
-    return needsRestart(before, next);
+    await this.#publish(gone);
+    this.#checks.update(services);
+    return needs;
   }
 
   /** @throws LatchwayError daemon-refused */
   changeServer(service: string, server: string, change: ServerChange): Promise<void> {
-    return this.#inOrder(async () => {
-      this.pool.change(service, server, change);
-      await this.#publish([]);
-    });
+    return this.#change(() => this.pool.change(service, server, change));
   }
 
   counters(): Record<CounterName, number> {
@@ -219,10 +226,12 @@ export class Daemon {
     return loadNative().monotonicMs();
   }
 
-  #inOrder<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => undefined);
-    return result;
+  /** Changes the pool in its turn, and tells the threads. */
+  #change(work: () => unknown): Promise<void> {
+    return this.#changes.add(() => {
+      work();
+      return this.#publish([]);
+    });
   }
 
   /** Makes the next generation of the pool and waits until every thread has it. */
@@ -231,19 +240,23 @@ export class Daemon {
     await this.threads.apply(this.generation, gone);
   }
 
-  #refresh(): void {
-    this.#inOrder(() => this.#publish([])).catch((error: unknown) =>
-      this.#log.error({ error: String(error) }, 'a change could not be applied'),
-    );
-  }
-
-  /** Interfaces, addresses, routes or rules changed: look up the ways to the servers, and mend what is ours. */
-  #onRoutes(): void {
+  /** Interfaces, addresses, routes or rules may have changed: mend what is ours, and look up the ways to the servers. */
+  async #onRoutes(): Promise<void> {
+    if (this.#looking || !this.ready) return;
+    this.#looking = true;
     this.#lookedAtMs = performance.now();
-    this.#inOrder(async () => {
-      if (await this.#egresses.update()) await this.#publish([]);
+    try {
+      // Not in the queue of changes: a slow host must not hold up what health or an operator says.
       await this.host.repair();
-    }).catch((error: unknown) => this.#log.warn({ error: String(error) }, 'routes could not be followed'));
+      const found = await findEgresses(this.pool.services);
+      await this.#changes.add(async () => {
+        if (noteEgresses(this.pool.services, found, this.#log)) await this.#publish([]);
+      });
+    } catch (error) {
+      if (this.ready) this.#log.warn({ error: String(error) }, 'routes could not be followed');
+    } finally {
+      this.#looking = false;
+    }
   }
 
   #keepHouse(): void {
@@ -251,15 +264,19 @@ export class Daemon {
     const counters = this.counters();
     this.openedFlows.sample(now, counters['flow-opened']);
     this.#counterWatch.look(counters, now);
-    if (now - this.#lookedAtMs > LOOK_AGAIN_MS) this.#onRoutes();
+    if (now - this.#lookedAtMs > LOOK_AGAIN_MS) void this.#onRoutes();
     const { active, inactive } = this.table;
-    if (!this.pool.forgetLeft((index) => active[index]! + inactive[index]!)) return;
-    this.#inOrder(async () => {
-      await this.#publish([]);
-      await this.host.apply(this.config, this.pool);
-    }).catch((error: unknown) =>
-      this.#log.error({ error: String(error) }, 'a server that left could not be forgotten'),
-    );
+    const flowsOf = (index: number): number => active[index]! + inactive[index]!;
+    if (!this.pool.hasLeft(flowsOf)) return;
+    this.#changes
+      .add(async () => {
+        if (!this.pool.forgetLeft(flowsOf)) return;
+        await this.#publish([]);
+        await this.host.apply(this.config, this.pool.services);
+      })
+      .catch((error: unknown) =>
+        this.#log.warn({ error: String(error) }, 'a server that left could not be forgotten'),
+      );
   }
 }
 
@@ -274,21 +291,5 @@ export async function createDaemon(options: DaemonOptions): Promise<Daemon> {
 
 function clusterKey(config: Config): ClusterKey {
   if (config.cluster === undefined) return DEFAULT_CLUSTER_KEY;
-  return selectionKey(Buffer.from(readFileSync(config.cluster.keyFile, 'utf8').trim(), 'hex'));
-}
-
-function randomWord(): number {
-  return randomInt(2 ** 32);
-}
-
-/** @throws LatchwayError daemon-refused when there is not enough memory */
-function createTable(capacity: number): TableBuffers {
-  try {
-    const memory = new SharedArrayBuffer(tableBytes(capacity));
-    return { capacity, seed: [randomWord(), randomWord(), randomWord(), randomWord()], memory };
-  } catch {
-    const mebibytes = Math.ceil(tableBytes(capacity) / 2 ** 20);
-    const detail = `table.capacity ${capacity} needs ${mebibytes} MiB of memory, which is not to be had`;
-    throw new LatchwayError({ code: 'daemon-refused', detail });
-  }
+  return selectionKey(readKeyFile(config.cluster.keyFile));
 }

@@ -1,55 +1,35 @@
-/** The ways out to the servers: MTU and on-link subnet of each, looked up at start and whenever routes change. */
+/** The ways out to servers: MTU and on-link subnet of each, looked up at start, at reload and whenever routes change. */
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../wire/address.ts';
-import { type EgressWatch, lookupEgress, watchEgress } from './host-routes.ts';
+import { type Egress, lookupEgress } from './host-routes.ts';
 import type { Log } from './log.ts';
-import type { Pool } from './pool.ts';
+import type { ServiceRecord } from './pool.ts';
 
-export class Egresses {
-  readonly #pool: Pool;
-  readonly #log: Log;
-  readonly #onChange: () => void;
-  #watch: EgressWatch | undefined;
+/** By address text. */
+export type Egresses = ReadonlyMap<string, Egress>;
 
-  /** @param onChange called when routes may have changed. */
-  constructor(pool: Pool, log: Log, onChange: () => void) {
-    this.#pool = pool;
-    this.#log = log;
-    this.#onChange = onChange;
-  }
+/** @throws LatchwayError host-command */
+export function findEgresses(services: readonly ServiceRecord[]): Promise<Egresses> {
+  return lookupEgress(services.flatMap(({ servers }) => servers.map((server) => server.config.address)));
+}
 
-  /**
-   * Looks up all servers and tells the pool.
-   * @returns whether anything changed.
-   * @throws LatchwayError host-command
-   */
-  async update(): Promise<boolean> {
-    const servers = this.#pool.services.flatMap((service) => service.servers);
-    const found = await lookupEgress(servers.map((server) => server.config.address));
-    let changed = false;
+/** Notes what was found in the records. @returns whether anything changed. */
+export function noteEgresses(services: readonly ServiceRecord[], found: Egresses, log: Log): boolean {
+  let changed = false;
+  for (const { config, servers } of services) {
     for (const server of servers) {
-      const egress = found.get(formatAddress(server.config.address));
+      const address = formatAddress(server.config.address);
+      const egress = found.get(address);
       if (egress === undefined) {
-        this.#log.warn(
-          { server: server.config.name, address: formatAddress(server.config.address) },
-          'no route to server',
-        );
+        log.warn({ service: config.name, server: server.config.name, address }, 'no route to server');
         continue;
       }
-      const { mtuBytes, onLinkPrefix } = egress;
-      if (server.mtuBytes === mtuBytes && isDeepStrictEqual(server.subnet, onLinkPrefix)) continue;
-      server.mtuBytes = mtuBytes;
-      server.subnet = onLinkPrefix;
+      if (server.mtuBytes === egress.mtuBytes && isDeepStrictEqual(server.subnet, egress.onLinkPrefix))
+        continue;
+      server.mtuBytes = egress.mtuBytes;
+      server.subnet = egress.onLinkPrefix;
       changed = true;
     }
-    return changed;
   }
-
-  watch(): void {
-    this.#watch = watchEgress(this.#onChange);
-  }
-
-  async stop(): Promise<void> {
-    await this.#watch?.stop();
-  }
+  return changed;
 }

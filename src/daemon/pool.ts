@@ -8,18 +8,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { ClusterKey } from '../balance/cluster-key.ts';
-import {
-  type Generation,
-  isCandidate,
-  MAX_INDEX,
-  type ServerSpec,
-  type ServiceSpec,
-} from '../balance/generation.ts';
-import { buildMaglev } from '../balance/maglev.ts';
+import { type Generation, MAX_INDEX } from '../balance/generation.ts';
 import { LatchwayError } from '../base/fault.ts';
 import { type Address, formatAddress, type Prefix } from '../wire/address.ts';
 import type { ServerConfig, ServiceConfig } from './config-services.ts';
 import { IndexPool } from './index-pool.ts';
+import { serviceSpec } from './pool-generation.ts';
 
 /** Until the route toward a server has been looked up. */
 const MTU_DEFAULT = 1500;
@@ -45,10 +39,16 @@ export interface ServerRecord {
 export interface ServiceRecord {
   readonly index: number;
   readonly id: string;
-  config: ServiceConfig;
+  readonly config: ServiceConfig;
   servers: ServerRecord[];
   maglev: Uint16Array | undefined;
   maglevOf: string;
+}
+
+/** A pool that is not in force yet; `taken` are the indexes that it took for what is new. */
+export interface PoolDraft {
+  readonly services: Map<string, ServiceRecord>;
+  readonly taken: { readonly services: number[]; readonly servers: number[] };
 }
 
 /** What an operator may do to a server at run time. */
@@ -70,7 +70,7 @@ export function serverId(ofService: string, server: Pick<ServerConfig, 'name' | 
 
 export class Pool {
   /** By id and mode: entries of one mode mean nothing in another. */
-  readonly #services = new Map<string, ServiceRecord>();
+  #services: Map<string, ServiceRecord> = new Map();
   readonly #serviceIndexes = new IndexPool(0, MAX_INDEX);
   readonly #serverIndexes = new IndexPool(0, MAX_INDEX);
   /** Endpoint 0 means "no reverse key". */
@@ -94,54 +94,83 @@ export class Pool {
   }
 
   /**
-   * Takes over a configuration: keeps the records that it still names, adds and retires others.
-   * @returns indexes of services that are gone.
+   * What the pool would be under another configuration: built aside, so that nothing has happened until `commit`. In between the
+   * pool must not be changed. @throws LatchwayError daemon-refused when there are too many of something
    */
-  configure(configs: readonly ServiceConfig[]): readonly number[] {
-    const wanted = new Set<string>();
-    for (const config of configs) {
-      const ofId = serviceId(config);
-      const key = `${ofId}/${config.mode}`;
-      wanted.add(key);
-      let record = this.#services.get(key);
-      if (record === undefined) {
-        const index = takeIndex(this.#serviceIndexes, 'services');
-        record = { index, id: ofId, config, servers: [], maglev: undefined, maglevOf: '' };
-        this.#services.set(key, record);
+  prepare(configs: readonly ServiceConfig[]): PoolDraft {
+    const draft: PoolDraft = { services: new Map(), taken: { services: [], servers: [] } };
+    try {
+      for (const config of configs) {
+        const ofId = serviceId(config);
+        const key = `${ofId}/${config.mode}`;
+        const known = this.#services.get(key);
+        const index = known?.index ?? this.#take(this.#serviceIndexes, draft.taken.services, 'services');
+        const record = { index, id: ofId, config, maglev: known?.maglev, maglevOf: known?.maglevOf ?? '' };
+        const servers = this.#prepareServers(record, known?.servers ?? [], draft);
+        draft.services.set(key, { ...record, servers });
       }
-      record.config = config;
-      this.#configureServers(record);
+    } catch (error) {
+      this.abandon(draft);
+      throw error;
     }
+    return draft;
+  }
+
+  #prepareServers(
+    service: Omit<ServiceRecord, 'servers'>,
+    before: readonly ServerRecord[],
+    draft: PoolDraft,
+  ): ServerRecord[] {
+    const left = new Map(before.map((server) => [server.id, server]));
+    const servers: ServerRecord[] = [];
+    for (const config of service.config.servers) {
+      const ofId = serverId(service.id, config);
+      const known = left.get(ofId);
+      left.delete(ofId);
+      servers.push(
+        known === undefined ? this.#newServer(ofId, config, service, draft) : renewed(known, config),
+      );
+    }
+    for (const one of left.values()) servers.push({ ...one, leaving: true });
+    return servers;
+  }
+
+  /** Makes a draft the pool. @returns indexes of services that are gone. */
+  commit(draft: PoolDraft): readonly number[] {
     const gone: number[] = [];
     for (const [key, record] of this.#services) {
-      if (wanted.has(key)) continue;
-      this.#services.delete(key);
+      if (draft.services.has(key)) continue;
       gone.push(record.index);
       this.#serviceIndexes.giveBack(record.index);
       for (const server of record.servers) this.#serverIndexes.giveBack(server.index);
     }
+    this.#services = draft.services;
     return gone;
   }
 
-  #configureServers(record: ServiceRecord): void {
-    const kept = new Map(record.servers.map((server) => [server.id, server]));
-    const servers: ServerRecord[] = [];
-    for (const config of record.config.servers) {
-      const ofId = serverId(record.id, config);
-      const known = kept.get(ofId);
-      kept.delete(ofId);
-      servers.push(known === undefined ? this.#newServer(ofId, config, record) : renewed(known, config));
-    }
-    for (const left of kept.values()) servers.push({ ...left, leaving: true });
-    record.servers = servers;
+  /** Gives back what a draft took. */
+  abandon(draft: PoolDraft): void {
+    for (const index of draft.taken.services) this.#serviceIndexes.giveBack(index);
+    for (const index of draft.taken.servers) this.#serverIndexes.giveBack(index);
   }
 
-  #newServer(ofId: string, config: ServerConfig, record: ServiceRecord): ServerRecord {
+  #take(indexes: IndexPool, taken: number[], what: string): number {
+    const index = takeIndex(indexes, what);
+    taken.push(index);
+    return index;
+  }
+
+  #newServer(
+    ofId: string,
+    config: ServerConfig,
+    service: Omit<ServiceRecord, 'servers'>,
+    draft: PoolDraft,
+  ): ServerRecord {
     return {
-      index: takeIndex(this.#serverIndexes, 'servers'),
+      index: this.#take(this.#serverIndexes, draft.taken.servers, 'servers'),
       id: ofId,
       config,
-      endpoint: this.#endpoint(config.address, record.config.protocol),
+      endpoint: this.#endpoint(config.address, service.config.protocol),
       weight: config.weight,
       drained: false,
       leaving: false,
@@ -199,6 +228,13 @@ export class Pool {
     return true;
   }
 
+  /** Whether `forgetLeft` would give up any. */
+  hasLeft(flowsOf: (index: number) => number): boolean {
+    for (const { servers } of this.#services.values())
+      if (servers.some((server) => server.leaving && flowsOf(server.index) === 0)) return true;
+    return false;
+  }
+
   /** Gives up leaving servers without flows. @param flowsOf flows by server index. @returns true when any went. */
   forgetLeft(flowsOf: (index: number) => number): boolean {
     let any = false;
@@ -231,47 +267,4 @@ function takeIndex(indexes: IndexPool, what: string): number {
 function renewed(server: ServerRecord, config: ServerConfig): ServerRecord {
   const changed = config.weight !== server.config.weight;
   return { ...server, config, weight: changed ? config.weight : server.weight, leaving: false };
-}
-
-function serviceSpec(record: ServiceRecord, key: ClusterKey): ServiceSpec {
-  const { config } = record;
-  const servers = record.servers.map((server) => serverSpec(server));
-  const candidates = servers.filter(isCandidate);
-  if (config.scheduler === 'maglev') {
-    const of = candidates.map((server) => `${server.index}:${server.weight}`).join();
-    if (record.maglev === undefined || record.maglevOf !== of) record.maglev = buildMaglev(candidates, key);
-    record.maglevOf = of;
-  } else record.maglev = undefined;
-  return {
-    index: record.index,
-    id: record.id,
-    name: config.name,
-    vip: config.vip,
-    protocol: config.protocol,
-    ports: config.ports,
-    mode: config.mode,
-    scheduler: config.scheduler,
-    affinity: config.affinity,
-    unknown: config.unknown,
-    onServerDown: config.onServerDown,
-    timeoutsMs: config.timeoutsMs,
-    servers,
-    maglev: record.maglev,
-  };
-}
-
-function serverSpec(server: ServerRecord): ServerSpec {
-  return {
-    index: server.index,
-    id: server.id,
-    name: server.config.name,
-    address: server.config.address,
-    port: server.config.port,
-    endpoint: server.endpoint,
-    weight: server.drained ? 0 : server.weight,
-    up: server.up,
-    leaving: server.leaving,
-    mtuBytes: server.mtuBytes,
-    subnet: server.subnet,
-  };
 }

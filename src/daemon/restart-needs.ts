@@ -1,13 +1,20 @@
 /** Which settings a running daemon cannot change. */
 import type { Config } from './config.ts';
 
-/** What of a new configuration takes effect at the next start only. */
-export function needsRestart(before: Config, after: Config): string[] {
-  const changed: string[] = [];
-  if (before.device.name !== after.device.name) changed.push('device.name');
-  if (before.device.queues !== after.device.queues) changed.push('device.queues');
-  if (before.table.capacity !== after.table.capacity) changed.push('table.capacity');
-  if (JSON.stringify(before.cluster) !== JSON.stringify(after.cluster)) changed.push('cluster');
-  if (JSON.stringify(before.metrics) !== JSON.stringify(after.metrics)) changed.push('metrics');
-  return changed.map((key) => `${key} changed: it takes effect at the next start`);
+export interface Kept {
+  /** The new configuration, with the running one's value of all that takes a restart. */
+  readonly config: Config;
+  /** A sentence for each of those that the file changed. */
+  readonly needs: readonly string[];
+}
+
+/** What of a reloaded configuration takes effect now, and what only at the next start. */
+export function keepRunning(next: Config, running: Config): Kept {
+  const { device, table, cluster, metrics } = running;
+  const needs: string[] = [];
+  for (const key of ['device', 'table', 'cluster', 'metrics'] as const) {
+    if (JSON.stringify(next[key]) === JSON.stringify(running[key])) continue;
+    needs.push(`${key} changed: it takes effect at the next start`);
+  }
+  return { config: { ...next, device, table, cluster, metrics }, needs };
 }

@@ -27,7 +27,6 @@ export interface ThreadsOptions {
   readonly queues: number;
   readonly table: TableBuffers;
   readonly tableFile: string;
-  readonly generation: Generation;
   readonly clusterKey: ClusterKey;
   readonly random: () => number;
   /** Called once with what killed a thread, unless it was asked to stop. */
@@ -80,7 +79,7 @@ export class Threads {
    * Starts all threads and waits until each forwards; the dispatcher thread has loaded the saved table by then.
    * @throws LatchwayError thread-died
    */
-  async start(): Promise<Loaded> {
+  async start(generation: Generation): Promise<Loaded> {
     const { queues } = this.#options;
     const events = Array.from({ length: queues }, () => openEvent());
     const rings = Array.from({ length: queues - 1 }, () => HandoverRing.allocate());
@@ -95,7 +94,7 @@ export class Threads {
         port: port2,
         table: this.#options.table,
         counters: this.counters,
-        generation: this.#options.generation,
+        generation,
         clusterKey: this.#options.clusterKey,
         randomSeed: this.#options.random(),
       };
@@ -120,6 +119,8 @@ export class Threads {
       const died = (detail: string): void => {
         if (this.#stopping) return;
         const fault = new LatchwayError({ code: 'thread-died', thread: name, detail });
+        // The first is the cause; threads that follow it into death have nothing to add.
+        this.#stopping = true;
         reject(fault);
         this.#options.onDeath(fault);
       };
