@@ -124,7 +124,7 @@ export class Daemon {
     if (problem !== undefined)
       this.#log.warn({ problem }, 'the saved table could not be used: starting without it');
     await this.host.apply(this.config, this.pool.services);
-    removeTable(this.#options.tableFile);
+    this.#forgetSaved();
     this.ready = true;
     this.#checks.update(this.pool.services);
     this.#lookedAtMs = performance.now();
@@ -157,6 +157,19 @@ export class Daemon {
     this.#log.warn(
       'servers are still sending; connections of theirs may break unless the daemon runs with --hold',
     );
+  }
+
+  /** What was loaded lives on; an old file must not be loaded a second time. */
+  #forgetSaved(): void {
+    const file = this.#options.tableFile;
+    try {
+      removeTable(file);
+    } catch (error) {
+      this.#log.warn(
+        { error: String(error), file },
+        'the saved table could not be removed: remove it before the next start',
+      );
+    }
   }
 
   #save(): void {
