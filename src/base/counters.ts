@@ -62,8 +62,9 @@ const COUNTERS = [
 
   ['flow-opened', 'event', 'flow entries made'],
   ['flow-expired', 'event', 'flow entries that ended by time-out'],
-  ['flow-reopened', 'event', 'SYNs on a closing flow that opened a new one (port reuse)'],
-  ['flow-evicted', 'event', 'young or closing entries given up because the table was full'],
+  ['flow-reopened', 'event', 'SYNs on a closing flow that began a new one (port reuse)'],
+  ['flow-revived', 'event', 'flows that a reset had closed, and that went on'],
+  ['flow-evicted', 'event', 'entries not assured, or closing, given up because the table was full'],
   ['session-opened', 'event', 'session entries made (affinity: client)'],
   ['session-refused', 'event', 'flows whose client got no session entry, because the table was full'],
   ['session-expired', 'event', 'session entries that ended by time-out'],

@@ -6,7 +6,7 @@
 import { type Generation, PROTOCOL_UDP } from '../balance/generation.ts';
 import { affinityMask } from '../balance/service-table.ts';
 import type { DispatchTable } from '../table/dispatch-table.ts';
-import { NO_ROW, STATE_FREE, STATE_SESSION, STATE_UDP, sessionMeta } from '../table/flow-row.ts';
+import { FLAG_HOLDS, NO_ROW, STATE_FREE, STATE_SESSION, STATE_UDP, sessionMeta } from '../table/flow-row.ts';
 import { timeoutsByState } from '../table/lifetimes.ts';
 import { type RestoreTarget, restoreRow } from '../table/restore.ts';
 import type { SavedRow, TableFileSink } from '../table/table-decoder.ts';
@@ -94,7 +94,9 @@ export class TableLoader implements TableFileSink {
       const a3 = table.clientWord(row, 3) & mask[3]!;
       const meta = sessionMeta(service);
       const session = table.findForward(table.hashForward(a0, a1, a2, a3, 0, meta), a0, a1, a2, a3, 0, meta);
-      if (session !== NO_ROW && table.server(session) === table.server(row)) table.holdSession(session);
+      if (session === NO_ROW) continue;
+      table.setFlags(row, table.flags(row) | FLAG_HOLDS);
+      table.holdSession(session);
     }
   }
 }

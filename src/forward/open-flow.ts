@@ -11,12 +11,11 @@
  */
 import { NO_SERVER } from '../balance/scheduler.ts';
 import { COUNTER } from '../base/counters.ts';
-import { type DispatchTable, REASON_REMOVED } from '../table/dispatch-table.ts';
+import type { DispatchTable } from '../table/dispatch-table.ts';
 import {
   flowMeta,
   NO_ROW,
   packEndpointPort,
-  STATE_ESTABLISHED,
   STATE_SESSION,
   STATE_UDP,
   sessionMeta,
@@ -25,6 +24,7 @@ import {
 import { tcpSequence } from '../wire/tcp.ts';
 import { sendToServer } from './egress.ts';
 import { count, type PathState } from './path-state.ts';
+import { holdSession } from './session.ts';
 
 /** Servers that are tried for a free reply tuple. */
 const SELECTIONS = 8;
@@ -40,19 +40,23 @@ const CLIENT_ON_SERVER_SUBNET = COUNTER['client-on-server-subnet'];
 
 /**
  * Opens a flow for request `index`, which hits no entry, and forwards the packet; or drops it for a counted reason.
- * @param entryState state that the entry begins in: STATE_ESTABLISHED for a flow that is taken up in its middle (`unknown: hash`),
- * whose server is the one that its hash alone gives.
+ * @param entryState state that the entry begins in
+ * @param byHash for a flow that is taken up in its middle (`unknown: hash`): its server is the one that its hash alone gives
  * @returns row of the entry, or NO_ROW. Allocates nothing, never throws.
  */
-export function openFlow(state: PathState, table: DispatchTable, index: number, entryState: number): number {
+export function openFlow(
+  state: PathState,
+  table: DispatchTable,
+  index: number,
+  entryState: number,
+  byHash: boolean,
+): number {
   const service = state.service[index]!;
   const bound = state.services.isSession(service);
   const session = bound ? findSession(state, table, service, index) : NO_ROW;
   const remembered = session === NO_ROW ? NO_SERVER : table.server(session);
   const keep = remembered !== NO_SERVER && state.services.isCandidate(service, remembered);
-  const server = keep
-    ? remembered
-    : chooseServer(state, table, service, index, entryState === STATE_ESTABLISHED);
+  const server = keep ? remembered : chooseServer(state, table, service, index, byHash);
   if (server < 0) return NO_ROW;
   const endpointPort = replyKey(state, service, server, index);
   if (keep && isReplyTaken(state, table, endpointPort, index)) {
@@ -64,7 +68,7 @@ export function openFlow(state: PathState, table: DispatchTable, index: number, 
     count(state, DROP_TABLE_FULL);
     return NO_ROW;
   }
-  if (bound) bindSession(state, table, service, session, server, index);
+  if (bound) bindSession(state, table, service, row, server, index);
   count(state, FLOW_OPENED);
   if (endpointPort !== 0 && isNeighbour(state, server, index)) count(state, CLIENT_ON_SERVER_SUBNET);
   sendToServer(state, index, service, server, state.key[index]! & 0xffff);
@@ -139,7 +143,7 @@ function isReplyTaken(state: PathState, table: DispatchTable, endpointPort: numb
   return row !== NO_ROW;
 }
 
-/** Makes the entry; when the table is full, at the cost of a young or closing one. @returns row, or TABLE_FULL. */
+/** Makes the entry; when the table is full, at the cost of one that is not assured, or closing. @returns row, or TABLE_FULL. */
 function insertFlow(
   state: PathState,
   table: DispatchTable,
@@ -193,15 +197,17 @@ function bindSession(
   state: PathState,
   table: DispatchTable,
   service: number,
-  session: number,
+  flow: number,
   server: number,
   index: number,
 ): void {
-  if (session !== NO_ROW && table.server(session) === server) {
+  // Looked up again: making the flow's entry may have cost this one.
+  const session = findSession(state, table, service, index);
+  if (session !== NO_ROW) {
+    if (table.server(session) !== server) table.moveSession(session, server);
     table.touch(session, state.now);
-    return table.holdSession(session);
+    return holdSession(table, session, flow);
   }
-  if (session !== NO_ROW) table.remove(session, REASON_REMOVED);
   const { parsed, services } = state;
   const { mask } = services;
   const at = service * 4;
@@ -214,7 +220,7 @@ function bindSession(
   const row = table.insert(hash, 0, a0, a1, a2, a3, 0, meta, 0, server, STATE_SESSION, 0, state.now);
   // A full table leaves the client without a session, not without its flow.
   if (row === TABLE_FULL) return count(state, SESSION_REFUSED);
-  table.holdSession(row);
+  holdSession(table, row, flow);
   count(state, SESSION_OPENED);
 }
 

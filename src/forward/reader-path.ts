@@ -8,6 +8,7 @@
  */
 import { COUNTER } from '../base/counters.ts';
 import {
+  FLAG_ASSURED,
   FLAG_REPLIED,
   flowMeta,
   NO_ROW,
@@ -20,7 +21,7 @@ import { classifyBatch } from './classify.ts';
 import { sendToClient, sendToServer } from './egress.ts';
 import type { HandoverRing } from './handover-ring.ts';
 import { count, KIND_DONE, KIND_PASS, KIND_REPLY, KIND_REQUEST, type PathState, pass } from './path-state.ts';
-import { TCP_CHANGES } from './tcp-state.ts';
+import { assuresDatagram, isFinished, isLasting, TCP_CHANGES } from './tcp-state.ts';
 
 const TO_DISPATCHER = COUNTER['to-dispatcher'];
 const DROP_RING_FULL = COUNTER['drop-ring-full'];
@@ -72,18 +73,30 @@ function forwardRequest(state: PathState, index: number): boolean {
   );
   if (row === NO_ROW) return false;
   const entry = table.state(row);
+  const flags = table.flags(row);
+  const openedAt = table.openedAt(row);
   const server = table.server(row);
   if (!table.endRead(row, table.version)) {
     count(state, READ_RETRIED);
     return false;
   }
-  if (entry !== STATE_UDP && entry !== STATE_ESTABLISHED && entry !== STATE_CLOSING) return false;
+  const oneWay = state.services.isOneWay(service);
+  if (entry === STATE_UDP) {
+    const unsure = (flags & FLAG_ASSURED) === 0;
+    if (unsure && assuresDatagram(flags, oneWay, isLasting(openedAt, state.now))) return false;
+  } else if (!isSettled(entry, flags, oneWay)) return false;
   // The generation here may be older than the entry, or its server down with "reset": the dispatcher thread decides.
   if (!state.services.isServerOf(service, server) || state.services.serverResets(service, server))
     return false;
   table.touch(row, state.now);
   sendToServer(state, index, service, server, state.key[index]! & 0xffff);
   return true;
+}
+
+/** Whether a segment without SYN, FIN and RST leaves a TCP entry as it is. */
+function isSettled(entry: number, flags: number, oneWay: boolean): boolean {
+  if (entry === STATE_ESTABLISHED) return (flags & FLAG_ASSURED) !== 0;
+  return entry === STATE_CLOSING && isFinished(flags, oneWay);
 }
 
 function forwardReply(state: PathState, index: number): boolean {
@@ -100,6 +113,7 @@ function forwardReply(state: PathState, index: number): boolean {
     state.key[index]!,
   );
   if (row === NO_ROW) return false;
+  const entry = table.state(row);
   const flags = table.flags(row);
   const service = table.service(row);
   const vipPort = table.vipPort(row);
@@ -107,7 +121,9 @@ function forwardReply(state: PathState, index: number): boolean {
     count(state, READ_RETRIED);
     return false;
   }
-  if ((flags & FLAG_REPLIED) === 0 || !state.services.isService(service)) return false;
+  if (!state.services.isService(service)) return false;
+  const settled = entry === STATE_UDP ? (flags & FLAG_REPLIED) !== 0 : isSettled(entry, flags, false);
+  if (!settled) return false;
   table.touch(row, state.now);
   sendToClient(state, index, service, vipPort);
   return true;

@@ -10,9 +10,10 @@ import {
   REASON_EXPIRED,
   REASON_REMOVED,
 } from '../table/dispatch-table.ts';
-import { NO_ROW, STATE_SESSION, sessionMeta } from '../table/flow-row.ts';
+import { FLAG_HOLDS, STATE_FREE } from '../table/flow-row.ts';
 import type { PathState } from './path-state.ts';
 import { count } from './path-state.ts';
+import { letGoSession } from './session.ts';
 
 const FLOW_EXPIRED = COUNTER['flow-expired'];
 const FLOW_EVICTED = COUNTER['flow-evicted'];
@@ -26,8 +27,9 @@ const SESSION_EXPIRED = COUNTER['session-expired'];
 export function forgetChangedSessions(table: DispatchTable, before: ServiceTable, after: ServiceTable): void {
   if (!before.session.some((_, service) => hasChanged(before, after, service))) return;
   for (let row = 0; row < table.usedRows; row++) {
-    if (table.state(row) === STATE_SESSION && hasChanged(before, after, table.service(row)))
-      table.remove(row, REASON_REMOVED);
+    if (table.state(row) === STATE_FREE || !hasChanged(before, after, table.service(row))) continue;
+    if (table.isSession(row)) table.remove(row, REASON_REMOVED);
+    else table.setFlags(row, table.flags(row) & ~FLAG_HOLDS);
   }
 }
 
@@ -48,23 +50,6 @@ export function followReleases(state: PathState, table: DispatchTable): void {
     }
     if (reason === REASON_EXPIRED) count(state, FLOW_EXPIRED);
     else if (reason === REASON_EVICTED) count(state, FLOW_EVICTED);
-    const service = table.service(row);
-    if (state.services.isSession(service)) letGoSession(state, table, row, service);
+    letGoSession(state, table, row);
   };
-}
-
-function letGoSession(state: PathState, table: DispatchTable, row: number, service: number): void {
-  const { mask } = state.services;
-  const at = service * 4;
-  const a0 = table.clientWord(row, 0) & mask[at]!;
-  const a1 = table.clientWord(row, 1) & mask[at + 1]!;
-  const a2 = table.clientWord(row, 2) & mask[at + 2]!;
-  const a3 = table.clientWord(row, 3) & mask[at + 3]!;
-  const meta = sessionMeta(service);
-  const session = table.findForward(table.hashForward(a0, a1, a2, a3, 0, meta), a0, a1, a2, a3, 0, meta);
-  // A session that moved to another server counts the flows of that one alone.
-  if (session === NO_ROW || table.server(session) !== table.server(row)) return;
-  table.letGoSession(session);
-  // Its time-out runs from the end of its last flow.
-  table.touch(session, state.now);
 }

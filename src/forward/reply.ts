@@ -6,12 +6,14 @@
  */
 import { COUNTER } from '../base/counters.ts';
 import type { DispatchTable } from '../table/dispatch-table.ts';
-import { FLAG_REPLIED, NO_ROW, STATE_ESTABLISHED } from '../table/flow-row.ts';
+import { FLAG_ASSURED, FLAG_REPLIED, NO_ROW, STATE_CLOSING, STATE_ESTABLISHED } from '../table/flow-row.ts';
 import { PROTOCOL_TCP } from '../wire/protocol.ts';
 import { sendToClient } from './egress.ts';
 import { count, type PathState } from './path-state.ts';
+import { assureSession } from './session.ts';
 import { afterServerSegment, TCP_CHANGES } from './tcp-state.ts';
 
+const FLOW_REVIVED = COUNTER['flow-revived'];
 const DROP_REPLY_UNKNOWN = COUNTER['drop-reply-unknown'];
 
 /** Handles reply `index` of the batch. Allocates nothing, never throws. */
@@ -38,13 +40,17 @@ export function handleReply(state: PathState, table: DispatchTable, index: numbe
 function followServer(state: PathState, table: DispatchTable, row: number, index: number): void {
   const flags = table.flags(row);
   if (state.parsed.protocol[index] !== PROTOCOL_TCP) {
-    if ((flags & FLAG_REPLIED) === 0) table.setFlags(row, flags | FLAG_REPLIED);
-    return;
+    if ((flags & FLAG_REPLIED) !== 0) return;
+    table.setFlags(row, flags | FLAG_REPLIED);
+    return assureSession(state, table, row, false);
   }
   const tcpFlags = state.parsed.tcpFlags[index]!;
   const before = table.state(row);
-  if (before === STATE_ESTABLISHED && (tcpFlags & TCP_CHANGES) === 0 && (flags & FLAG_REPLIED) !== 0) return;
+  if (before === STATE_ESTABLISHED && (tcpFlags & TCP_CHANGES) === 0 && (flags & FLAG_ASSURED) !== 0) return;
   const after = afterServerSegment(before, flags, tcpFlags);
   if ((after & 0xff) !== flags) table.setFlags(row, after & 0xff);
   if (after >>> 8 !== before) table.setState(row, after >>> 8);
+  if (before === STATE_CLOSING && after >>> 8 !== STATE_CLOSING) count(state, FLOW_REVIVED);
+  // A server's segment after the handshake, not the client's ACK alone, makes the session durable.
+  if ((after & ~flags & FLAG_ASSURED) !== 0) assureSession(state, table, row, true);
 }

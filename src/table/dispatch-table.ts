@@ -26,6 +26,7 @@ import {
   STATE_ESTABLISHED,
   STATE_FREE,
   STATE_OPENING,
+  STATE_SESSION,
   STATE_UDP,
   TABLE_FULL,
   VERSION,
@@ -167,6 +168,12 @@ export class DispatchTable extends TableReader {
     this.storeAt(at, (this.words[at]! & ~0xff) | flags);
   }
 
+  /** Moves a session entry to another server; a flow never moves. Allocates nothing, never throws. */
+  moveSession(row: number, server: number): void {
+    const at = row * ROW_WORDS + SERVER_STATE;
+    this.storeAt(at, (server << 16) | (this.words[at]! & 0xffff));
+  }
+
   setIsn(row: number, isn: number): void {
     this.storeAt(row * ROW_WORDS + ISN, isn);
   }
@@ -219,13 +226,14 @@ export class DispatchTable extends TableReader {
       if (this.#expireCursor >= used) this.#expireCursor = 0;
       const row = this.#expireCursor++;
       const at = row * ROW_WORDS;
-      const state = (this.words[at + SERVER_STATE]! >>> 8) & 0xff;
+      const word = this.words[at + SERVER_STATE]!;
+      const state = (word >>> 8) & 0xff;
       if (state === STATE_FREE) continue;
       const meta = this.words[at + META]!;
       const service = meta & 0xffff;
       if (this.#timeouts.isRemoved(service)) {
         this.remove(row, REASON_REMOVED);
-      } else if (this.idleMs(row, now) >= this.#timeouts.of(service, state)) {
+      } else if (this.idleMs(row, now) >= this.#timeoutOf(service, state, word & 0xff)) {
         if (meta < 0 && this.words[at + ISN]! > 0) continue;
         this.remove(row, REASON_EXPIRED);
       } else continue;
@@ -235,8 +243,8 @@ export class DispatchTable extends TableReader {
   }
 
   /**
-   * Gives up one row for a new flow when the table is full: of the next 32 rows, the longest idle one that is opening,
-   * closing, or UDP without a reply (nf_conntrack's early_drop spares assured entries likewise).
+   * Gives up one row for a new flow when the table is full: of the next 32 rows, the longest idle one that is not
+   * assured, or is closing (nf_conntrack's early_drop), be it a flow or a session that no flow holds.
    * @returns whether one was freed. Allocates nothing, never throws.
    */
   earlyDrop(now: number): boolean {
@@ -247,13 +255,21 @@ export class DispatchTable extends TableReader {
       if (this.#dropCursor >= used) this.#dropCursor = 0;
       const row = this.#dropCursor++;
       const word = this.words[row * ROW_WORDS + SERVER_STATE]!;
-      if (!isExpendable((word >>> 8) & 0xff, word & 0xff) || this.idleMs(row, now) <= longest) continue;
+      const holds = this.words[row * ROW_WORDS + ISN]!;
+      if (!isExpendable((word >>> 8) & 0xff, word & 0xff, holds) || this.idleMs(row, now) <= longest)
+        continue;
       victim = row;
       longest = this.idleMs(row, now);
     }
     if (victim < 0) return false;
     this.remove(victim, REASON_EVICTED);
     return true;
+  }
+
+  #timeoutOf(service: number, state: number, flags: number): number {
+    return state === STATE_SESSION
+      ? this.#timeouts.ofSession(service, flags)
+      : this.#timeouts.of(service, state);
   }
 
   #enter(row: number, forwardHash: number, reverseHash: number, endpointPort: number): boolean {

@@ -50,6 +50,10 @@ export const FLAG_FIN_SERVER = 2;
 /** A packet of the server was seen. */
 export const FLAG_REPLIED = 4;
 export const FLAG_CLIENT_ACKED = 8;
+/** Traffic has shown that the entry is no forgery: it is not given up when the table is full (nf_conntrack's ASSURED). */
+export const FLAG_ASSURED = 16;
+/** The flow is one of those that its client's session entry counts. */
+export const FLAG_HOLDS = 32;
 
 /** No row: not found, or free. */
 export const NO_ROW = -1;

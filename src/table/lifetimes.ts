@@ -6,10 +6,12 @@
  */
 
 import {
-  FLAG_REPLIED,
+  FLAG_ASSURED,
+  FLAG_CLIENT_ACKED,
   MAX_IDLE_MS,
   STATE_CLOSING,
   STATE_ESTABLISHED,
+  STATE_FREE,
   STATE_OPENING,
   STATE_SESSION,
   STATE_UDP,
@@ -44,10 +46,14 @@ export const DEFAULT_TIMEOUTS: Uint32Array = timeoutsByState({
   client: 900_000,
 });
 
-/** Whether an entry may be given up for a new flow when the table is full: opening, closing, or UDP without a reply. */
-export function isExpendable(state: number, flags: number): boolean {
-  if (state === STATE_UDP) return (flags & FLAG_REPLIED) === 0;
-  return state === STATE_OPENING || state === STATE_CLOSING;
+/**
+ * Whether an entry may be given up for a new flow when the table is full: closing, or not assured; a session only while no flow
+ * holds it.
+ */
+export function isExpendable(state: number, flags: number, holds: number): boolean {
+  if (state === STATE_FREE) return false;
+  if (state === STATE_SESSION && holds > 0) return false;
+  return state === STATE_CLOSING || (flags & FLAG_ASSURED) === 0;
 }
 
 export class TimeoutTable {
@@ -75,6 +81,12 @@ export class TimeoutTable {
     return service < this.#removed.length
       ? this.#words[service * TIMEOUT_WORDS + state]!
       : DEFAULT_TIMEOUTS[state]!;
+  }
+
+  /** Time-out in ms of a session: as an opening flow's until a flow of it was established. Allocates nothing, never throws. */
+  ofSession(service: number, flags: number): number {
+    const whole = this.of(service, STATE_SESSION);
+    return (flags & FLAG_CLIENT_ACKED) !== 0 ? whole : Math.min(whole, this.of(service, STATE_OPENING));
   }
 
   #reach(service: number): void {

@@ -2,6 +2,7 @@
 
 import type { DispatchTable } from './dispatch-table.ts';
 import {
+  FLAG_HOLDS,
   flowMeta,
   MAX_IDLE_MS,
   NO_ROW,
@@ -61,7 +62,8 @@ export function restoreRow(
     now,
   );
   if (row === TABLE_FULL) return TABLE_FULL;
-  table.setFlags(row, saved.flags);
+  // Whether it holds a session is for the caller to say.
+  table.setFlags(row, saved.flags & ~FLAG_HOLDS);
   const since = Math.max(0, sinceSaveMs);
   table.setTimes(row, now - ageAt(saved.idleMs + since), now - ageAt(saved.ageMs + since));
   return row;

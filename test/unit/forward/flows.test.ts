@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ServiceSpec } from '../../../src/balance/generation.ts';
 import {
+  FLAG_ASSURED,
   FLAG_CLIENT_ACKED,
   FLAG_FIN_CLIENT,
   FLAG_FIN_SERVER,
@@ -44,6 +45,41 @@ function open(path: Path, changes: object = {}): void {
   path.run(reply(4, 0, { flags: SYN | ACK }));
   path.run(request(4, { flags: ACK }));
 }
+
+describe('two blind packets', () => {
+  it('do not end a busy connection: a reset is believed until the flow goes on, and a SYN moves nothing', () => {
+    const path = new Path([service(0, 4)]);
+    open(path);
+    path.run(reply(4, 0));
+    expect(path.table.flags(0) & FLAG_ASSURED).toBe(FLAG_ASSURED);
+    path.run(request(4, { flags: RST }));
+    expect(target(path, syn({ sequence: 9999 }))).toBe(0);
+    expect(target(path, request(4))).toBe(0);
+    expect(path.run(reply(4, 0)).verdicts).toEqual(['nat-reply']);
+    path.run(request(4, { flags: RST }));
+    expect(path.run(request(4)).counts['flow-revived']).toBe(1);
+    path.run(reply(4, 0));
+    expect([path.table.state(0), path.table.flags(0) & FLAG_ASSURED]).toEqual([
+      STATE_ESTABLISHED,
+      FLAG_ASSURED,
+    ]);
+  });
+});
+
+it('forged packets do not fill the table: what they made gives way', () => {
+  for (const mode of ['nat', 'ipip'] as const) {
+    const path = new Path([service(0, 4, { mode, unknown: 'hash' })], { capacity: 4 });
+    for (let port = 1; port <= 4; port++) path.run(request(4, { flags: ACK, sourcePort: port }));
+    expect(path.table.state(0)).toBe(STATE_OPENING);
+    expect(path.run(syn({ sourcePort: 5 })).counts['flow-evicted']).toBe(1);
+  }
+  const path = new Path([service(0, 4, { mode: 'ipip' })], { capacity: 4 });
+  open(path);
+  expect([path.table.state(0), path.table.flags(0) & FLAG_ASSURED]).toEqual([STATE_ESTABLISHED, 0]);
+  path.now += 2000;
+  path.run(request(4));
+  expect(path.table.flags(0) & FLAG_ASSURED).toBe(FLAG_ASSURED);
+});
 
 describe('TCP', () => {
   it('opens by SYN, SYN and ACK, ACK', () => {
@@ -100,7 +136,8 @@ describe('TCP', () => {
   it('a new SYN on a closing flow opens another (port reuse), the old one repeated does not', () => {
     const path = new Path([service(0, 4)]);
     open(path);
-    path.run(request(4, { flags: RST }));
+    path.run(request(4, { flags: FIN | ACK }));
+    path.run(reply(4, 0, { flags: FIN | ACK }));
     expect(target(path, syn())).toBe(0);
     expect(path.table.state(0)).toBe(STATE_CLOSING);
     const { counts, sent } = path.run(syn({ sequence: 5000 }));
@@ -140,6 +177,15 @@ describe('TCP', () => {
 });
 
 describe('UDP', () => {
+  it('a reply, and a datagram of the client 2 s after the first, assure', () => {
+    const path = new Path([service(0, 4, { protocol: 17 })]);
+    path.run([datagram(4), answer(4, 0), datagram(4)]);
+    expect(path.table.flags(0)).toBe(FLAG_REPLIED);
+    path.now += 2000;
+    path.run(datagram(4));
+    expect(path.table.flags(0)).toBe(FLAG_REPLIED | FLAG_ASSURED);
+  });
+
   it('any datagram opens a flow, any reply is noted', () => {
     const path = new Path([service(0, 4, { protocol: 17 })]);
     path.run(datagram(4));
@@ -165,9 +211,7 @@ describe('unknown', () => {
       // Something that moves the scheduler on.
       if (went.size > 0) path.run(syn({ sourcePort: 9 }));
       went.add(scheduler === 'sh' ? [...went][0]! : target(path, stray));
-      expect(path.table.state(path.table.size - 1)).toBe(
-        scheduler === 'sh' ? STATE_OPENING : STATE_ESTABLISHED,
-      );
+      expect(path.table.state(path.table.size - 1)).toBe(STATE_OPENING);
     }
     expect(went.size).toBe(1);
   });
@@ -334,6 +378,7 @@ describe('a full table', () => {
     for (const port of [2, 3, 4, 5]) {
       expect(target(path, request(4, { flags: ACK, sourcePort: port }))).toBe((port - 1) % 3);
       path.run(reply(4, (port - 1) % 3, { flags: SYN | ACK, destinationPort: port }));
+      path.run(reply(4, (port - 1) % 3, { destinationPort: port }));
     }
     expect(path.table.active.slice(0, 3)).toEqual(Uint32Array.of(1, 2, 1));
     const full = path.run(syn({ sourcePort: 6 }));

@@ -87,6 +87,7 @@ beforeEach(() => {
   pair.dispatcher.run(request(4, { flags: SYN }));
   pair.dispatcher.run(reply(4, 0, { flags: SYN | ACK }));
   pair.dispatcher.run(request(4, { flags: ACK }));
+  pair.dispatcher.run(reply(4, 0));
   pair.dispatcher.run(datagram(4));
 });
 
@@ -161,6 +162,15 @@ describe('goes to the dispatcher', () => {
     batch.reset();
     expect(pair.ring.drain(batch, new Uint32Array(batch.arena))).toBe(1);
     expect(takePacket(batch.bytes, batch.rxOffset[0]!, batch.rxLength[0]!)).toEqual(packet);
+  });
+
+  it('whatever hits a flow that is not assured, or closing by a reset', () => {
+    pair.dispatcher.run(request(4, { flags: RST }));
+    expect(pair.run(request(4)).counts).toEqual({ 'to-dispatcher': 1 });
+    pair.dispatcher.run(request(4));
+    expect(pair.run(reply(4, 0)).counts).toEqual({ 'to-dispatcher': 1 });
+    pair.dispatcher.run(reply(4, 0));
+    expect(pair.run(reply(4, 0)).counts).toEqual({ 'nat-reply': 1 });
   });
 
   it('whatever hits an opening flow', () => {

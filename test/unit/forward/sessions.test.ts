@@ -68,12 +68,12 @@ describe('affinity: client', () => {
     path.run(syn(1));
     path.run(syn(2));
     const { table } = path;
-    // Both flows expire after 30 s; the session, though its client is idle, after 15 minutes more.
+    // Both flows expire after 30 s; the session, none of whose flows was established, after 30 s more.
     path.state.now = start + 30_000;
     expect(table.expire(start + 30_000, 8)).toBe(2);
     expect(session(path, CLIENT)).toMatchObject({ holds: 0 });
-    expect(table.expire(start + 30_000 + 899_999, 8)).toBe(0);
-    expect(table.expire(start + 30_000 + 900_000, 8)).toBe(1);
+    expect(table.expire(start + 30_000 + 29_999, 8)).toBe(0);
+    expect(table.expire(start + 30_000 + 30_000, 8)).toBe(1);
     expect(table.size).toBe(0);
     expect(path.state.counters.some((value) => value > 0)).toBe(true);
   });
@@ -117,8 +117,8 @@ describe('affinity: client', () => {
       expect(moved).not.toBe(0);
       expect(target(path, syn(3))).toBe(moved);
       expect(target(path, request(4, { sourcePort: 1 }))).toBe(0);
-      expect(session(path, CLIENT).holds).toBe(2);
-      // The flow of the old server does not count for the new session.
+      // The flow of the old server still holds the session, and lets go of it once.
+      expect(session(path, CLIENT).holds).toBe(3);
       path.run(request(4, { flags: RST, sourcePort: 1 }));
       path.now += 29_999;
       path.run([syn(2), syn(3)]);
@@ -128,6 +128,22 @@ describe('affinity: client', () => {
       expect(target(path, syn(4))).toBe(moved);
     },
   );
+
+  it('a session that went and came back is let go of by each flow once', () => {
+    const path = new Path([bound()]);
+    path.run(syn(1));
+    path.apply([bound({ servers: changed(0, { weight: 0 }) })]);
+    const away = Number(target(path, syn(2)));
+    path.apply([bound({ servers: changed(away, { weight: 0 }) })]);
+    const back = target(path, syn(3));
+    expect(session(path, CLIENT).holds).toBe(3);
+    for (const [at, port] of [1, 2, 3].entries()) {
+      const row = [...Array(path.table.usedRows).keys()].find((one) => path.table.clientPort(one) === port)!;
+      path.table.remove(row);
+      expect(session(path, CLIENT).holds).toBe(2 - at);
+    }
+    expect(back).not.toBe(away);
+  });
 
   it('a reply tuple that is taken is refused: a session has no other server', () => {
     const ports: ServiceSpec['ports'] = [

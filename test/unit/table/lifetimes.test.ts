@@ -6,6 +6,8 @@ import {
   REASON_REMOVED,
 } from '../../../src/table/dispatch-table.ts';
 import {
+  FLAG_ASSURED,
+  FLAG_CLIENT_ACKED,
   FLAG_REPLIED,
   flowMeta,
   STATE_CLOSING,
@@ -55,6 +57,7 @@ describe('expiry', () => {
     const { table, released } = timedTable(16);
     const row = insert(table, entry(0), state, 1000);
     table.setIsn(row, 0);
+    table.setFlags(row, FLAG_CLIENT_ACKED);
     expect(table.expire(1000 + timeout - 1, 16)).toBe(0);
     table.touch(row, 1050);
     expect(table.expire(1000 + timeout, 16)).toBe(0);
@@ -148,26 +151,34 @@ describe('a removed service', () => {
 });
 
 describe('early drop', () => {
-  it('takes the longest idle of opening, closing and unanswered UDP entries', () => {
+  it('takes the longest idle of entries that are not assured, or closing', () => {
     const { table, released } = timedTable(16);
-    insert(table, entry(0), STATE_ESTABLISHED, 0);
+    table.setFlags(insert(table, entry(0), STATE_ESTABLISHED, 0), FLAG_ASSURED);
     const replied = insert(table, entry(1), STATE_UDP, 0);
-    table.setFlags(replied, FLAG_REPLIED);
-    insertSession(table, 2, 0);
+    table.setFlags(replied, FLAG_REPLIED | FLAG_ASSURED);
+    const held = insertSession(table, 2, 0);
+    table.setIsn(held, 1);
     const opening = insert(table, entry(3), STATE_OPENING, 30);
     const closing = insert(table, entry(4), STATE_CLOSING, 10);
+    table.setFlags(closing, FLAG_ASSURED);
     const udp = insert(table, entry(5), STATE_UDP, 20);
-    for (const victim of [closing, udp, opening]) {
+    table.setFlags(udp, FLAG_REPLIED);
+    const forged = insert(table, entry(6), STATE_ESTABLISHED, 40);
+    for (const victim of [closing, udp, opening, forged]) {
       expect(table.earlyDrop(1000)).toBe(true);
       expect(released.at(-1)).toEqual([victim, REASON_EVICTED]);
     }
     expect(table.earlyDrop(1000)).toBe(false);
     expect(table.size).toBe(3);
+    table.setIsn(held, 0);
+    expect(table.earlyDrop(1000)).toBe(true);
+    expect(released.at(-1)).toEqual([held, REASON_EVICTED]);
   });
 
   it('looks at 32 rows, then at the next 32', () => {
     const { table } = timedTable(128);
-    for (let number = 0; number < 64; number++) insert(table, entry(number), STATE_ESTABLISHED);
+    for (let number = 0; number < 64; number++)
+      table.setFlags(insert(table, entry(number), STATE_ESTABLISHED), FLAG_ASSURED);
     for (let number = 64; number < 96; number++) insert(table, entry(number), STATE_OPENING);
     expect(table.earlyDrop(1000)).toBe(false);
     expect(table.earlyDrop(1000)).toBe(false);
