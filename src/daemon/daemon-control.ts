@@ -7,6 +7,7 @@ import type { ControlTarget, FlowFilter, FlowView, ReloadView, ServerView, Statu
 import type { Daemon } from './daemon.ts';
 import type { ServerChange } from './pool.ts';
 import { VERSION } from './version.ts';
+import { flowViews, serverView } from './views.ts';
 
 export class DaemonControl implements ControlTarget {
   readonly #daemon: Daemon;
@@ -54,11 +55,14 @@ export class DaemonControl implements ControlTarget {
   }
 
   servers(): readonly ServerView[] {
-    return this.#daemon.servers();
+    const { pool, table } = this.#daemon;
+    return pool.services.flatMap((service) =>
+      service.servers.map((server) => serverView(service, server, table)),
+    );
   }
 
   flows(filter: FlowFilter): Iterable<FlowView> {
-    return this.#daemon.flows(filter);
+    return flowViews(this.#daemon.pool, this.#daemon.table, filter, this.#daemon.now());
   }
 
   async setServer(service: string, server: string, change: ServerChange): Promise<ServerView> {

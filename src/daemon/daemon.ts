@@ -20,7 +20,6 @@ import { Checks } from './checks.ts';
 import { type Config, loadConfig } from './config.ts';
 import { readKeyFile } from './config-cluster.ts';
 import { hostInput } from './config-host.ts';
-import type { FlowFilter, FlowView, ServerView } from './control.ts';
 import { CounterWatch } from './counter-watch.ts';
 import { findEgresses, noteEgresses } from './egresses.ts';
 import { createTable, randomWord } from './fresh-table.ts';
@@ -34,7 +33,6 @@ import { RateMeter } from './rate-meter.ts';
 import { keepRunning } from './restart-needs.ts';
 import { removeTable, saveTable } from './table-store.ts';
 import { Threads } from './threads.ts';
-import { flowViews, serverView } from './views.ts';
 import { WorkQueue } from './work-queue.ts';
 
 const HOUSEKEEPING_MS = 1000;
@@ -222,16 +220,6 @@ export class Daemon {
 
   counters(): Record<CounterName, number> {
     return sumCounters(this.threads.counters);
-  }
-
-  servers(): ServerView[] {
-    return this.pool.services.flatMap((service) =>
-      service.servers.map((server) => serverView(service, server, this.table)),
-    );
-  }
-
-  flows(filter: FlowFilter): Generator<FlowView> {
-    return flowViews(this.pool, this.table, filter, this.now());
   }
 
   /** Monotonic ms. */
