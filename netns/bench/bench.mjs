@@ -23,6 +23,9 @@ const HELP = `npm run bench -- [options]
   --only A,B   variants: ${VARIANTS.map((variant) => variant.name).join(', ')}; kernel always runs
   --no-core    leave the packet path alone out
   --json       all figures as JSON instead of tables; progress goes to standard error
+
+On a machine that does other things as well, \`chrt -r 1 npm run bench\` keeps them from shifting the ratios; CPU times are
+then still those of the whole machine, and mean nothing.
 `;
 const CORE_RUNS = 3;
 const CORE = join(PROJECT, 'test', 'bench', 'core.mjs');
