@@ -67,6 +67,12 @@ async function measureAll(variants, runs, scale) {
         );
         const seconds = Math.round((performance.now() - started) / 1000);
         say(`run ${run + 1} of ${runs}: ${variant.title}, ${seconds} s:${shown.join('')}`);
+      } catch (error) {
+        // The other runs stand; an empty one keeps the runs of all variants side by side.
+        results[variant.name]?.push({});
+        say(
+          `run ${run + 1} of ${runs}: ${variant.title} failed: ${error instanceof Error ? error.message : error}`,
+        );
       } finally {
         bed.lab.close();
       }

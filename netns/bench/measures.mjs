@@ -78,7 +78,8 @@ async function bulk(bed, streams, seconds) {
   const time = String(Math.max(1, Math.round(seconds * bed.scale)));
   const options = ['-p', String(PORTS.bulk), '-t', time, '-P', String(streams), '-J'];
   const before = busySeconds();
-  const { end } = await ask(bed, ['iperf3', '-c', bed.address, ...options]);
+  const { end, error } = await ask(bed, ['iperf3', '-c', bed.address, ...options]);
+  if (end?.sum_received === undefined) throw new Error(`iperf3: ${error ?? 'no result'}`);
   const busy = busySeconds() - before;
   const { bits_per_second: rate, bytes } = end.sum_received;
   return { gigabits: rate / 1e9, cpuGigabyte: (busy / bytes) * 1e9 };
