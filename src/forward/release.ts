@@ -4,13 +4,9 @@
  */
 import type { ServiceTable } from '../balance/service-table.ts';
 import { COUNTER } from '../base/counters.ts';
-import {
-  type DispatchTable,
-  REASON_EVICTED,
-  REASON_EXPIRED,
-  REASON_REMOVED,
-} from '../table/dispatch-table.ts';
+import type { DispatchTable } from '../table/dispatch-table.ts';
 import { FLAG_HOLDS, STATE_FREE } from '../table/flow-row.ts';
+import { REASON_EVICTED, REASON_EXPIRED, REASON_REMOVED } from '../table/release-reason.ts';
 import type { PathState } from './path-state.ts';
 import { count } from './path-state.ts';
 import { letGoSession } from './session.ts';

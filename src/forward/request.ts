@@ -11,7 +11,6 @@
 import { POLICY_HASH, POLICY_RESET } from '../balance/service-table.ts';
 import { COUNTER } from '../base/counters.ts';
 import type { DispatchTable } from '../table/dispatch-table.ts';
-import { REASON_REMOVED, REASON_REOPENED } from '../table/dispatch-table.ts';
 import {
   FLAG_ASSURED,
   FLAG_CLIENT_ACKED,
@@ -24,6 +23,7 @@ import {
   STATE_OPENING,
   STATE_UDP,
 } from '../table/flow-row.ts';
+import { REASON_REMOVED, REASON_REOPENED } from '../table/release-reason.ts';
 import { PROTOCOL_TCP } from '../wire/protocol.ts';
 import { TCP_ACK, TCP_RST, TCP_SYN, tcpSequence } from '../wire/tcp.ts';
 import { answerReset } from './answer.ts';

@@ -9,13 +9,11 @@
  * Work per call is bounded: `expire` and `earlyDrop` look at as many rows as they are told, or 32.
  */
 
-import { elapsedMs } from '../base/clock.ts';
 import {
   CLIENT,
   ENDPOINT_PORT,
   ISN,
   LAST_SEEN,
-  MAX_IDLE_MS,
   META,
   OPENED_AT,
   PORTS,
@@ -32,6 +30,7 @@ import {
   VERSION,
 } from './flow-row.ts';
 import { isExpendable, TimeoutTable } from './lifetimes.ts';
+import { REASON_EVICTED, REASON_EXPIRED, REASON_REMOVED } from './release-reason.ts';
 import {
   HEADER_FREE,
   HEADER_FRESH,
@@ -43,13 +42,6 @@ import {
   tableBytes,
 } from './shared-table.ts';
 import { TableReader } from './table-reader.ts';
-
-/** Why a row is given back. */
-export const REASON_EXPIRED = 0;
-export const REASON_RESET = 1;
-export const REASON_EVICTED = 2;
-export const REASON_REMOVED = 3;
-export const REASON_REOPENED = 4;
 
 /** Rows that `earlyDrop` looks at. */
 const EARLY_DROP_SAMPLE = 32;
@@ -204,15 +196,6 @@ export class DispatchTable extends TableReader {
   /** Marks a service as gone: `expire` removes its rows (REASON_REMOVED) as its cursor meets them. `setTimeouts` unmarks it. */
   removeService(service: number): void {
     this.#timeouts.remove(service);
-  }
-
-  /**
-   * Milliseconds since the row was last seen. A time ahead of `now` (a reader thread's clock was read later) counts as 0.
-   * Allocates nothing, never throws.
-   */
-  idleMs(row: number, now: number): number {
-    const idle = elapsedMs(now, this.words[row * ROW_WORDS + LAST_SEEN]!);
-    return idle > MAX_IDLE_MS ? 0 : idle;
   }
 
   /**

@@ -5,7 +5,7 @@ import {
   REASON_EXPIRED,
   REASON_REMOVED,
   REASON_REOPENED,
-} from '../../../src/table/dispatch-table.ts';
+} from '../../../src/table/release-reason.ts';
 import { Path } from '../../support/path.ts';
 import { request, SYN, service } from '../../support/path-packets.ts';
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { REASON_REMOVED, REASON_REOPENED } from '../../../src/table/dispatch-table.ts';
 import {
   emptyFlowRow,
   FLAG_FIN_CLIENT,
@@ -16,6 +15,7 @@ import {
   TABLE_FULL,
 } from '../../../src/table/flow-row.ts';
 import { DIRECTION_FORWARD, DIRECTION_NONE, DIRECTION_REVERSE } from '../../../src/table/locate.ts';
+import { REASON_REMOVED, REASON_REOPENED } from '../../../src/table/release-reason.ts';
 import { tableBytes } from '../../../src/table/shared-table.ts';
 import { TableReader } from '../../../src/table/table-reader.ts';
 import {

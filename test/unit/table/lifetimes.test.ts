@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type DispatchTable,
-  REASON_EVICTED,
-  REASON_EXPIRED,
-  REASON_REMOVED,
-} from '../../../src/table/dispatch-table.ts';
+import type { DispatchTable } from '../../../src/table/dispatch-table.ts';
 import {
   FLAG_ASSURED,
   FLAG_CLIENT_ACKED,
@@ -18,6 +13,7 @@ import {
   sessionMeta,
 } from '../../../src/table/flow-row.ts';
 import { timeoutsByState } from '../../../src/table/lifetimes.ts';
+import { REASON_EVICTED, REASON_EXPIRED, REASON_REMOVED } from '../../../src/table/release-reason.ts';
 import { entry, findForward, insert, makeTable } from '../../support/table.ts';
 
 const TIMEOUTS = timeoutsByState({
