@@ -1,11 +1,11 @@
 /**
  * From (group, port) to a number, where a group has single ports and ranges.
  *
- * Ranges of up to 16 ports are entered port by port in a map; wider ones are searched in a list per group, narrowest
+ * Ranges of up to 16 ports are entered port by port in a hash table of one word a key (open addressing, a quarter full at most); wider ones are searched in a list per group, narrowest
  * first. Where two overlap the narrower one wins, and of equals the one that was added first.
  */
 
-import { NO_VALUE, TupleMap } from './tuple-map.ts';
+import { NO_VALUE } from './tuple-map.ts';
 
 export interface PortRange {
   /** 0 to 65,535. */
@@ -21,7 +21,10 @@ export interface PortRange {
 const EXPANDED_PORTS = 16;
 
 export class PortIndex {
-  readonly #exact: TupleMap;
+  /** group << 16 | port; what it means only where `#exactValues` is not NO_VALUE. */
+  readonly #exactKeys: Int32Array;
+  readonly #exactValues: Int32Array;
+  readonly #shift: number;
   // Ranges by group: those of group g are listStart[g] to listStart[g + 1].
   readonly #listStart: Uint32Array;
   readonly #first: Uint16Array;
@@ -31,10 +34,17 @@ export class PortIndex {
   constructor(ranges: readonly PortRange[]) {
     const narrowFirst = [...ranges].sort((a, b) => a.last - a.first - (b.last - b.first));
     const narrow = narrowFirst.filter((range) => range.last - range.first < EXPANDED_PORTS);
-    this.#exact = new TupleMap(narrow.reduce((sum, range) => sum + range.last - range.first + 1, 0));
+    const exact = narrow.reduce((sum, range) => sum + range.last - range.first + 1, 0);
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(4, exact * 4)));
+    this.#exactKeys = new Int32Array(slots);
+    this.#exactValues = new Int32Array(slots).fill(NO_VALUE);
+    this.#shift = 32 - Math.log2(slots);
     for (const range of narrow) {
       for (let port = range.first; port <= range.last; port++) {
-        this.#exact.add(range.group, port, 0, 0, 0, range.value);
+        const slot = this.#slot(range.group, port);
+        if (this.#exactValues[slot] !== NO_VALUE) continue;
+        this.#exactKeys[slot] = (range.group << 16) | port;
+        this.#exactValues[slot] = range.value;
       }
     }
     const wide = narrowFirst
@@ -51,12 +61,22 @@ export class PortIndex {
 
   /** @returns the value or NO_VALUE. Allocates nothing, never throws. */
   find(group: number, port: number): number {
-    const exact = this.#exact.get(group, port, 0, 0, 0);
+    const exact = this.#exactValues[this.#slot(group, port)]!;
     if (exact !== NO_VALUE || group + 1 >= this.#listStart.length) return exact;
     const end = this.#listStart[group + 1]!;
     for (let at = this.#listStart[group]!; at < end; at++) {
       if (port >= this.#first[at]! && port <= this.#last[at]!) return this.#value[at]!;
     }
     return NO_VALUE;
+  }
+
+  /** The slot of a key, or the empty one where it belongs. */
+  #slot(group: number, port: number): number {
+    const keys = this.#exactKeys;
+    const values = this.#exactValues;
+    const key = (group << 16) | port;
+    let slot = Math.imul(key, 0x9e3779b1) >>> this.#shift;
+    while (values[slot] !== NO_VALUE && keys[slot] !== key) slot = (slot + 1) & (keys.length - 1);
+    return slot;
   }
 }

@@ -39,11 +39,11 @@ export class TupleMap {
   /** The slot of a key, or the empty one where it belongs. */
   #slot(w0: number, w1: number, w2: number, w3: number, w4: number): number {
     const keys = this.#keys;
-    let hash = Math.imul(w0 ^ Math.imul(w1, 0x27d4eb2f), 0x85ebca6b) ^ Math.imul(w2, 0xc2b2ae35);
-    hash = Math.imul(hash ^ (hash >>> 15) ^ w3, 0x2c1b3c6d);
-    hash = Math.imul(hash ^ (hash >>> 13) ^ w4, 0x297a2d39);
+    const values = this.#values;
+    const upper = Math.imul(w0 ^ (w1 << 9) ^ (w2 << 18), 0x85ebca6b);
+    const hash = Math.imul(upper ^ (upper >>> 15) ^ w3 ^ (w4 << 20), 0x9e3779b1);
     let slot = (hash ^ (hash >>> 16)) & this.#mask;
-    while (this.#values[slot] !== NO_VALUE) {
+    while (values[slot] !== NO_VALUE) {
       const at = slot * KEY_WORDS;
       const differs =
         (keys[at]! ^ w0) |

@@ -15,6 +15,7 @@ import { processBatch } from '../forward/packet-path.ts';
 import { followReleases, forgetChangedSessions } from '../forward/release.ts';
 import { DispatchTable } from '../table/dispatch-table.ts';
 import { timeoutsByState } from '../table/lifetimes.ts';
+import { raiseInlining } from './inlining.ts';
 import { PacketThread } from './packet-thread.ts';
 import { loadTable } from './table-store.ts';
 import type { DispatcherSetup } from './thread-messages.ts';
@@ -68,4 +69,5 @@ function run(setup: DispatcherSetup): void {
   thread.close();
 }
 
+raiseInlining();
 run(workerData as DispatcherSetup);

@@ -7,6 +7,7 @@ import { HandoverRing } from '../forward/handover-ring.ts';
 import { processReaderBatch } from '../forward/reader-path.ts';
 import { wakeEvent } from '../io/wait.ts';
 import { TableReader } from '../table/table-reader.ts';
+import { raiseInlining } from './inlining.ts';
 import { PacketThread } from './packet-thread.ts';
 import type { ReaderSetup } from './thread-messages.ts';
 
@@ -29,4 +30,5 @@ function run(setup: ReaderSetup): void {
   thread.close();
 }
 
+raiseInlining();
 run(workerData as ReaderSetup);

@@ -21,6 +21,7 @@ const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).hr
 const { Balancer } = await built('balance/balancer.js');
 const { ServiceTable } = await built('balance/service-table.js');
 const { COUNTER, counterRow, createCounters } = await built('base/counters.js');
+const { raiseInlining } = await built('daemon/inlining.js');
 const { processBatch } = await built('forward/packet-path.js');
 const { PathState } = await built('forward/path-state.js');
 const { followReleases } = await built('forward/release.js');
@@ -87,6 +88,8 @@ function report() {
 
 /** @param {string} variant @param {number} flows @returns {Result} */
 function measure(variant, flows) {
+  // As the daemon's threads do.
+  raiseInlining();
   const protocol = variant.startsWith('tcp') ? 6 : 17;
   const path = makePath(protocol);
   openFlows(path, protocol, flows);

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
+import { INLINING_FLAGS } from '../../../src/daemon/inlining.ts';
 import { drawTemplate, fuzzServices } from '../../fuzz/templates.ts';
 import { type Compiled, compileSources } from '../../support/compiled.ts';
 import type { BuiltPacket } from '../../support/packets.ts';
@@ -39,7 +40,15 @@ function run(input: object, now: number, ...more: string[]): Outcome {
   const file = join(compiled.folder, 'input.json');
   writeFileSync(file, JSON.stringify(input));
   const fixture = resolve(import.meta.dirname, 'fixtures/allocation.mjs');
-  const args = ['--expose-gc', '--max-semi-space-size=1', fixture, compiled.folder, file, String(PACKETS)];
+  const args = [
+    '--expose-gc',
+    '--max-semi-space-size=1',
+    ...INLINING_FLAGS,
+    fixture,
+    compiled.folder,
+    file,
+    String(PACKETS),
+  ];
   return JSON.parse(execFileSync(process.execPath, [...args, String(now), ...more], { encoding: 'utf8' }));
 }
 
