@@ -41,7 +41,7 @@ function services(client) {
   return {
     rr: service(7001, 'rr'),
     wrr: rising(service(7002, 'wrr')),
-    maglev: rising(service(7003, 'maglev')),
+    maglev: rising(service(7003, 'maglev', { timeouts })),
     sh: rising(service(7004, 'sh')),
     lc: service(7005, 'lc'),
     wlc: rising(service(7006, 'wlc')),
@@ -89,7 +89,7 @@ export class SpreadLab {
   /**
    * Connections of chosen tuples, reset once they are answered.
    * @param {ServiceName} name @param {readonly string[]} clients @param {number} [rounds] @param {number} [count]
-   * @returns {Promise<{ byServer: import('./spread-definitions.mjs').Counts, byClient: import('./spread-definitions.mjs').ByClient, moved: number }>}
+   * @returns {Promise<{ byServer: import('./spread-definitions.mjs').Counts, byClient: import('./spread-definitions.mjs').ByClient, moved: number, servers: readonly string[] }>}
    */
   async tuples(name, clients, rounds = 1, count = this.connections) {
     const parameters = ['--port', this.port(name), '--connections', count];
@@ -98,6 +98,22 @@ export class SpreadLab {
     const { ok, broken, errors } = result;
     if (ok !== rounds * count) throw new Error(`${name}: ${JSON.stringify({ ok, broken, errors })}`);
     return result;
+  }
+
+  /**
+   * The same tuples twice, the second time when the dispatcher has forgotten the first: what a scheduler does without the table.
+   * @param {ServiceName} name @param {string[]} clients @param {number} [count]
+   */
+  async tuplesTwice(name, clients, count = this.connections) {
+    const first = await this.tuples(name, clients, 1, count);
+    await waitFor(() => this.daemon.json('flows', '--service', name).length === 0, {
+      what: `the flows of ${name} to end`,
+    });
+    const second = await this.tuples(name, clients, 1, count);
+    const moved = first.servers.filter(
+      (/** @type {string} */ server, /** @type {number} */ index) => server !== second.servers[index],
+    );
+    return { ...first, moved: moved.length };
   }
 
   /** Client addresses that no other service sees. @param {ServiceName} name @param {number} count @param {number} [networks] */

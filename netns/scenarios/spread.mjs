@@ -55,13 +55,13 @@ class Spread extends SpreadLab {
   }
 
   async byHash() {
-    const maglev = await this.tuples('maglev', this.clients('maglev', 5), 2);
+    const maglev = await this.tuplesTwice('maglev', this.clients('maglev', 5));
     const shares = definitions.fairDraw(maglev.byServer, RISING);
     this.claim('maglev draws by weight', shares, maglev.byServer);
     this.control('by weight is not evenly', definitions.fairDraw(maglev.byServer, EVEN));
     this.claim('maglev sends a tuple where it went before', moves(maglev), { moved: maglev.moved });
     // No multiple of the servers, or the second turn would meet what the first did.
-    const rr = await this.tuples('flow', this.clients('flow', 5), 2, this.connections - 1);
+    const rr = await this.tuplesTwice('flow', this.clients('flow', 5), this.connections - 1);
     this.control('rr does not', moves(rr));
 
     const addresses = this.clients('sh', this.connections / 2, 4);

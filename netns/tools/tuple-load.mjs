@@ -3,8 +3,9 @@
  * (talk-server.mjs) for its name and is then reset, which leaves no TIME_WAIT behind.
  *
  * Connection C of each round is of address C mod (number of addresses) and of port `first-port` + C div (that number). The last
- * line is JSON: { connections, rounds, ok, broken, moved, byServer, byClient, errors }; `byServer` says which
- * server each tuple met first, `moved` counts those that met another one in a later round, `byClient` is of all rounds.
+ * line is JSON: { connections, rounds, ok, broken, moved, byServer, byClient, errors, servers }; `byServer` says which
+ * server each tuple met first, `moved` counts those that met another one in a later round, `byClient` is of all rounds, `servers` is the server of
+ * each tuple in turn.
  */
 import { connect } from 'node:net';
 import { count, inParallel, options } from './options.mjs';
@@ -29,9 +30,9 @@ const result = {
   byServer: /** @type {Record<string, number>} */ ({}),
   byClient: /** @type {Record<string, Record<string, number>>} */ ({}),
   errors: /** @type {Record<string, number>} */ ({}),
+  servers: /** @type {string[]} */ ([]),
 };
-/** Server of each tuple. @type {string[]} */
-const servers = [];
+const { servers } = result;
 
 /** @param {string} localAddress @param {number} localPort @returns {Promise<string>} the server's name */
 function askOnce(localAddress, localPort) {
