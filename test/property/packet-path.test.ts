@@ -41,17 +41,15 @@ const flags = fc.constantFrom(2, 2, 2, 16, 16, 24, 17, 4, 18, 20, 0);
 const server = fc.nat(2);
 
 const packet: fc.Arbitrary<BuiltPacket> = fc.oneof(
-  fc
-    .tuple(family, port, flags, shape, fc.nat(2))
-    .map(([of, sourcePort, bits, rest, turn]) =>
-      request(of, {
-        ...rest,
-        sourcePort,
-        flags: bits,
-        sequence: turn,
-        destinationPort: 80 + (sourcePort & 1),
-      }),
-    ),
+  fc.tuple(family, port, flags, shape, fc.nat(2)).map(([of, sourcePort, bits, rest, turn]) =>
+    request(of, {
+      ...rest,
+      sourcePort,
+      flags: bits,
+      sequence: turn,
+      destinationPort: 80 + (sourcePort & 1),
+    }),
+  ),
   fc.tuple(family, port, shape).map(([of, sourcePort, rest]) => datagram(of, { ...rest, sourcePort })),
   fc
     .tuple(family, server, port, flags, shape)
