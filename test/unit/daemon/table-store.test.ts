@@ -17,7 +17,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type BootMoment, bootMoment, passedMs } from '../../../src/daemon/boot-clock.ts';
 import { loadTable, removeTable, saveTable } from '../../../src/daemon/table-store.ts';
 import type { DispatchTable } from '../../../src/table/dispatch-table.ts';
-import { STATE_ESTABLISHED } from '../../../src/table/flow-row.ts';
+import {
+  FLAG_HOLDS,
+  FLAG_REPLIED,
+  STATE_ESTABLISHED,
+  STATE_SESSION,
+  sessionMeta,
+} from '../../../src/table/flow-row.ts';
 import { makeGeneration, makeService } from '../../support/services.ts';
 import { entry, findForward, insert, makeTable } from '../../support/table.ts';
 
@@ -187,5 +193,38 @@ describe('the time that it lay on disk', () => {
     expect(second.bootId).toBe(first.bootId);
     expect(first.uptimeMs).toBeGreaterThan(0);
     expect(second.uptimeMs).toBeGreaterThanOrEqual(first.uptimeMs);
+  });
+});
+
+describe('the flows of a session', () => {
+  const session = entry(0, { meta: sessionMeta(0), ports: 0, endpointPort: 0, server: 1 });
+  const affinity = { kind: 'client', prefix: 32 } as const;
+
+  /** A flow of the session's server, one of the server that it had before, and one of another client. */
+  function load(generation: ReturnType<typeof makeGeneration>): DispatchTable {
+    const saved = makeTable(16);
+    const other = entry(0, { meta: 0, server: 2, clientPort: 9, ports: (9 << 16) | 443 });
+    for (const one of [FLOW, other, entry(2, { meta: 0, server: 1 })])
+      saved.setFlags(insert(saved, one, STATE_ESTABLISHED, SEEN), FLAG_REPLIED | FLAG_HOLDS);
+    insert(saved, session, STATE_SESSION, SEEN);
+    saveTable(file, saved, generation, SAVING, SAVED);
+    const table = makeTable(16);
+    expect(loadTable(file, table, generation, 100, SAVED).loaded).toBe(4);
+    return table;
+  }
+
+  test('hold it, whatever their server', () => {
+    const table = load(makeGeneration([makeService(0, { affinity })]));
+    expect(table.isn(findForward(table, session))).toBe(2);
+    expect([0, 1, 2].map((row) => table.flags(row))).toEqual([
+      FLAG_REPLIED | FLAG_HOLDS,
+      FLAG_REPLIED | FLAG_HOLDS,
+      FLAG_REPLIED,
+    ]);
+  });
+
+  test('hold nothing where there is no affinity', () => {
+    const table = load(GENERATION);
+    expect([0, 1, 2].map((row) => table.flags(row))).toEqual([0, 1, 2].map(() => FLAG_REPLIED));
   });
 });

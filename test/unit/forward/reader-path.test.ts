@@ -173,6 +173,16 @@ describe('goes to the dispatcher', () => {
     expect(pair.run(reply(4, 0)).counts).toEqual({ 'nat-reply': 1 });
   });
 
+  it('a datagram that shows that its flow lasts', () => {
+    pair.dispatcher.run(answer(4, 0));
+    pair.dispatcher.now += 1999;
+    expect(pair.run(datagram(4)).counts).toEqual({ 'nat-request': 1 });
+    pair.dispatcher.now += 1;
+    expect(pair.run(datagram(4)).counts).toEqual({ 'to-dispatcher': 1 });
+    pair.dispatcher.run(datagram(4));
+    expect(pair.run(datagram(4)).counts).toEqual({ 'nat-request': 1 });
+  });
+
   it('whatever hits an opening flow', () => {
     pair.dispatcher.run(request(4, { flags: SYN, sourcePort: 5 }));
     expect(pair.run(request(4, { sourcePort: 5 })).counts).toEqual({ 'to-dispatcher': 1 });
