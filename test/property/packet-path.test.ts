@@ -47,7 +47,7 @@ const packet: fc.Arbitrary<BuiltPacket> = fc.oneof(
       sourcePort,
       flags: bits,
       sequence: turn,
-      destinationPort: 80 + (sourcePort & 1),
+      destinationPort: 80 + (rest.payload.length & 1),
     }),
   ),
   fc.tuple(family, port, shape).map(([of, sourcePort, rest]) => datagram(of, { ...rest, sourcePort })),
