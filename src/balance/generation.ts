@@ -7,7 +7,7 @@
  * wire or a file, indexes do not.
  */
 
-import type { Address } from '../wire/address.ts';
+import type { Address, Prefix } from '../wire/address.ts';
 
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
@@ -44,6 +44,8 @@ export interface ServerSpec {
   readonly leaving: boolean;
   /** MTU of the way out toward it. */
   readonly mtuBytes: number;
+  /** The subnet in which it is a neighbour of this host; undefined when a gateway leads to it. */
+  readonly subnet: Prefix | undefined;
 }
 
 /** `prefix` counts bits of the VIP's own family: 0 to 32, or 0 to 128. */

@@ -30,10 +30,12 @@ export type Fault =
     }
   | { readonly code: 'server-not-routable'; readonly server: string; readonly address: string }
   | { readonly code: 'host-command'; readonly command: string; readonly detail: string }
+  | { readonly code: 'host-conflict'; readonly what: string; readonly remedy: string }
   | { readonly code: 'unknown-node'; readonly node: string; readonly known: readonly string[] }
   | { readonly code: 'daemon-running'; readonly socket: string }
   | { readonly code: 'daemon-unreachable'; readonly socket: string; readonly detail: string }
   | { readonly code: 'daemon-refused'; readonly detail: string }
+  | { readonly code: 'capture'; readonly detail: string }
   | { readonly code: 'thread-died'; readonly thread: string; readonly detail: string };
 
 /** An error that a person is meant to read; `fault` is for programs. */
@@ -74,6 +76,8 @@ export function describeFault(fault: Fault): string {
       return `${fault.server}: no route to ${fault.address}: add a route to it on this host`;
     case 'host-command':
       return `'${fault.command}' failed: ${fault.detail}`;
+    case 'host-conflict':
+      return `${fault.what}: ${fault.remedy}`;
     case 'unknown-node':
       return `no dispatcher is named '${fault.node}' in cluster.dispatchers (known: ${fault.known.join(', ')}): choose one with --node`;
     case 'daemon-running':
@@ -81,6 +85,7 @@ export function describeFault(fault: Fault): string {
     case 'daemon-unreachable':
       return `no daemon answers on ${fault.socket} (${fault.detail}): is 'latchway run' running? choose its socket with --socket`;
     case 'daemon-refused':
+    case 'capture':
       return fault.detail;
     case 'thread-died':
       return `the ${fault.thread} thread ended unexpectedly: ${fault.detail}`;

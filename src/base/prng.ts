@@ -7,7 +7,7 @@ export class Prng {
 
   /** @param seed any integer; zero is replaced, since xorshift never leaves it. */
   constructor(seed: number) {
-    this.#state = seed >>> 0 || 0x9e3779b9;
+    this.#state = (seed >>> 0 || 0x9e3779b9) | 0;
   }
 
   /** The next 32 bits, 1 to 2^32 - 1. Allocates nothing, never throws. */
@@ -16,8 +16,9 @@ export class Prng {
     x ^= x << 13;
     x ^= x >>> 17;
     x ^= x << 5;
-    this.#state = x >>> 0;
-    return this.#state;
+    // Signed, since V8 boxes an unsigned number from 2^31 on when a field takes it.
+    this.#state = x;
+    return x >>> 0;
   }
 
   /** An integer from 0 to `bound` - 1 (bias below 2^-16 for bounds below 65,536). */

@@ -9,11 +9,9 @@
  * Work per call is bounded: `expire` and `earlyDrop` look at as many rows as they are told, or 32.
  */
 
-import { elapsedMs } from '../base/clock.ts';
 import {
   CLIENT,
   ENDPOINT_PORT,
-  FLAG_REPLIED,
   ISN,
   LAST_SEEN,
   META,
@@ -26,11 +24,13 @@ import {
   STATE_ESTABLISHED,
   STATE_FREE,
   STATE_OPENING,
+  STATE_SESSION,
   STATE_UDP,
   TABLE_FULL,
   VERSION,
 } from './flow-row.ts';
-import { TimeoutTable } from './lifetimes.ts';
+import { isExpendable, TimeoutTable } from './lifetimes.ts';
+import { REASON_EVICTED, REASON_EXPIRED, REASON_REMOVED } from './release-reason.ts';
 import {
   HEADER_FREE,
   HEADER_FRESH,
@@ -38,17 +38,10 @@ import {
   HEADER_SESSIONS,
   HEADER_SIZE,
   type TableBuffers,
-  TableReader,
   type TableSeed,
   tableBytes,
-} from './table-reader.ts';
-
-/** Why a row was given back. */
-export const REASON_EXPIRED = 0;
-export const REASON_RESET = 1;
-export const REASON_EVICTED = 2;
-export const REASON_REMOVED = 3;
-export const REASON_REOPENED = 4;
+} from './shared-table.ts';
+import { TableReader } from './table-reader.ts';
 
 /** Rows that `earlyDrop` looks at. */
 const EARLY_DROP_SAMPLE = 32;
@@ -101,17 +94,17 @@ export class DispatchTable extends TableReader {
     const at = row * ROW_WORDS;
     const nextFree = words[at + ISN]!;
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
-    Atomics.store(words, at + CLIENT, a0);
-    Atomics.store(words, at + CLIENT + 1, a1);
-    Atomics.store(words, at + CLIENT + 2, a2);
-    Atomics.store(words, at + CLIENT + 3, a3);
-    Atomics.store(words, at + PORTS, ports);
-    Atomics.store(words, at + META, meta);
-    Atomics.store(words, at + ENDPOINT_PORT, endpointPort);
-    Atomics.store(words, at + SERVER_STATE, (server << 16) | (state << 8));
-    words[at + LAST_SEEN] = now;
-    words[at + ISN] = isn;
-    words[at + OPENED_AT] = now;
+    this.storeAt(at + CLIENT, a0);
+    this.storeAt(at + CLIENT + 1, a1);
+    this.storeAt(at + CLIENT + 2, a2);
+    this.storeAt(at + CLIENT + 3, a3);
+    this.storeAt(at + PORTS, ports);
+    this.storeAt(at + META, meta);
+    this.storeAt(at + ENDPOINT_PORT, endpointPort);
+    this.storeAt(at + SERVER_STATE, (server << 16) | (state << 8));
+    this.storeAt(at + LAST_SEEN, now);
+    this.storeAt(at + ISN, isn);
+    this.storeAt(at + OPENED_AT, now);
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
     if (!this.#enter(row, forwardHash, reverseHash, endpointPort)) {
       this.#wipe(row, nextFree);
@@ -158,35 +151,41 @@ export class DispatchTable extends TableReader {
     const word = this.words[at]!;
     this.#count(word >>> 16, (word >>> 8) & 0xff, -1);
     this.#count(word >>> 16, state, 1);
-    Atomics.store(this.words, at, (word & ~0xff00) | (state << 8));
+    this.storeAt(at, (word & ~0xff00) | (state << 8));
   }
 
   /** Replaces all flags. Allocates nothing, never throws. */
   setFlags(row: number, flags: number): void {
     const at = row * ROW_WORDS + SERVER_STATE;
-    Atomics.store(this.words, at, (this.words[at]! & ~0xff) | flags);
+    this.storeAt(at, (this.words[at]! & ~0xff) | flags);
+  }
+
+  /** Moves a session entry to another server; a flow never moves. Allocates nothing, never throws. */
+  moveSession(row: number, server: number): void {
+    const at = row * ROW_WORDS + SERVER_STATE;
+    this.storeAt(at, (server << 16) | (this.words[at]! & 0xffff));
   }
 
   setIsn(row: number, isn: number): void {
-    Atomics.store(this.words, row * ROW_WORDS + ISN, isn);
+    this.storeAt(row * ROW_WORDS + ISN, isn);
   }
 
   /** Sets both times of a row; for entries that come out of a saved table. Monotonic ms. */
   setTimes(row: number, lastSeen: number, openedAt: number): void {
-    Atomics.store(this.words, row * ROW_WORDS + LAST_SEEN, lastSeen);
-    Atomics.store(this.words, row * ROW_WORDS + OPENED_AT, openedAt);
+    this.storeAt(row * ROW_WORDS + LAST_SEEN, lastSeen);
+    this.storeAt(row * ROW_WORDS + OPENED_AT, openedAt);
   }
 
   /** A flow holds its session entry: the entry does not expire while any does (as IPVS persistence templates). */
   holdSession(row: number): void {
     const at = row * ROW_WORDS + ISN;
-    Atomics.store(this.words, at, this.words[at]! + 1);
+    this.storeAt(at, this.words[at]! + 1);
   }
 
   /** The opposite of `holdSession`, when the flow ends. */
   letGoSession(row: number): void {
     const at = row * ROW_WORDS + ISN;
-    if (this.words[at]! > 0) Atomics.store(this.words, at, this.words[at]! - 1);
+    if (this.words[at]! > 0) this.storeAt(at, this.words[at]! - 1);
   }
 
   /** Time-outs of one service in ms by state, 0 to 2^31 - 1. Allocates when a service index is the largest so far. */
@@ -200,15 +199,6 @@ export class DispatchTable extends TableReader {
   }
 
   /**
-   * Milliseconds since the row was last seen. A time ahead of `now` (a reader thread's clock was read later) counts as 0.
-   * Allocates nothing, never throws.
-   */
-  idleMs(row: number, now: number): number {
-    const idle = elapsedMs(now, this.words[row * ROW_WORDS + LAST_SEEN]!);
-    return idle > 0x7fffffff ? 0 : idle;
-  }
-
-  /**
    * Moves the expiry cursor over `maxRows` rows and removes those whose time is over, or whose service is gone.
    * @returns rows removed. Allocates nothing, never throws.
    */
@@ -219,13 +209,14 @@ export class DispatchTable extends TableReader {
       if (this.#expireCursor >= used) this.#expireCursor = 0;
       const row = this.#expireCursor++;
       const at = row * ROW_WORDS;
-      const state = (this.words[at + SERVER_STATE]! >>> 8) & 0xff;
+      const word = this.words[at + SERVER_STATE]!;
+      const state = (word >>> 8) & 0xff;
       if (state === STATE_FREE) continue;
       const meta = this.words[at + META]!;
       const service = meta & 0xffff;
       if (this.#timeouts.isRemoved(service)) {
         this.remove(row, REASON_REMOVED);
-      } else if (this.idleMs(row, now) >= this.#timeouts.of(service, state)) {
+      } else if (this.idleMs(row, now) >= this.#timeoutOf(service, state, word & 0xff)) {
         if (meta < 0 && this.words[at + ISN]! > 0) continue;
         this.remove(row, REASON_EXPIRED);
       } else continue;
@@ -235,8 +226,8 @@ export class DispatchTable extends TableReader {
   }
 
   /**
-   * Gives up one row for a new flow when the table is full: of the next 32 rows, the longest idle one that is opening,
-   * closing, or UDP without a reply (nf_conntrack's early_drop spares assured entries likewise).
+   * Gives up one row for a new flow when the table is full: of the next 32 rows, the longest idle one that is not
+   * assured, or is closing (nf_conntrack's early_drop), be it a flow or a session that no flow holds.
    * @returns whether one was freed. Allocates nothing, never throws.
    */
   earlyDrop(now: number): boolean {
@@ -247,18 +238,21 @@ export class DispatchTable extends TableReader {
       if (this.#dropCursor >= used) this.#dropCursor = 0;
       const row = this.#dropCursor++;
       const word = this.words[row * ROW_WORDS + SERVER_STATE]!;
-      const state = (word >>> 8) & 0xff;
-      const young =
-        state === STATE_OPENING ||
-        state === STATE_CLOSING ||
-        (state === STATE_UDP && (word & FLAG_REPLIED) === 0);
-      if (!young || this.idleMs(row, now) <= longest) continue;
+      const holds = this.words[row * ROW_WORDS + ISN]!;
+      if (!isExpendable((word >>> 8) & 0xff, word & 0xff, holds) || this.idleMs(row, now) <= longest)
+        continue;
       victim = row;
       longest = this.idleMs(row, now);
     }
     if (victim < 0) return false;
     this.remove(victim, REASON_EVICTED);
     return true;
+  }
+
+  #timeoutOf(service: number, state: number, flags: number): number {
+    return state === STATE_SESSION
+      ? this.#timeouts.ofSession(service, flags)
+      : this.#timeouts.of(service, state);
   }
 
   #enter(row: number, forwardHash: number, reverseHash: number, endpointPort: number): boolean {
@@ -285,10 +279,10 @@ export class DispatchTable extends TableReader {
     const { words } = this;
     const at = row * ROW_WORDS;
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
-    Atomics.store(words, at + META, ~SESSION_KIND);
-    Atomics.store(words, at + ENDPOINT_PORT, 0);
-    Atomics.store(words, at + SERVER_STATE, STATE_FREE);
-    words[at + ISN] = nextFree;
+    this.storeAt(at + META, ~SESSION_KIND);
+    this.storeAt(at + ENDPOINT_PORT, 0);
+    this.storeAt(at + SERVER_STATE, STATE_FREE);
+    this.storeAt(at + ISN, nextFree);
     Atomics.store(words, at + VERSION, words[at + VERSION]! + 1);
   }
 

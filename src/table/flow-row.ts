@@ -39,6 +39,9 @@ export const STATE_UDP = 4;
 export const STATE_SESSION = 5;
 export const STATE_COUNT = 6;
 
+/** Longest idle time that 32-bit times can tell; a longer difference means a time ahead. 24.8 days. */
+export const MAX_IDLE_MS = 0x7fffffff;
+
 /** Names for people and for `flows --json`, by state. */
 export const STATE_NAMES: readonly string[] = ['free', 'opening', 'established', 'closing', 'udp', 'session'];
 
@@ -47,6 +50,10 @@ export const FLAG_FIN_SERVER = 2;
 /** A packet of the server was seen. */
 export const FLAG_REPLIED = 4;
 export const FLAG_CLIENT_ACKED = 8;
+/** Traffic has shown that the entry is no forgery: it is not given up when the table is full (nf_conntrack's ASSURED). */
+export const FLAG_ASSURED = 16;
+/** The flow is one of those that its client's session entry counts. */
+export const FLAG_HOLDS = 32;
 
 /** No row: not found, or free. */
 export const NO_ROW = -1;

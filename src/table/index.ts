@@ -23,34 +23,61 @@ export function rowMask(capacity: number): number {
   return 2 ** (32 - Math.clz32(capacity)) - 1;
 }
 
+/** First cell of the first bucket of a hash, within its index. Allocates nothing, never throws. */
+export function firstBucket(hash: number, bucketMask: number): number {
+  return (hash & bucketMask) * BUCKET_CELLS;
+}
+
+/**
+ * First cell of the second bucket: the hash mixed again (two rounds of multiply and shift), which is as secret as
+ * the hash. May be the first bucket again (once in as many times as there are buckets). Allocates nothing, never throws.
+ */
+export function secondBucket(hash: number, secondShift: number): number {
+  const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return (Math.imul(mixed ^ (mixed >>> 12), 0x297a2d39) >>> secondShift) * BUCKET_CELLS;
+}
+
+/**
+ * The first row of a bucket whose tag is the hash's; whether it is the key's row, its key says.
+ * @returns row or -1. Allocates nothing, never throws.
+ */
+export function candidateIn(cells: Int32Array, bucket: number, hash: number, rowMask: number): number {
+  for (let cell = bucket; cell < bucket + BUCKET_CELLS; cell++) {
+    const content = cells[cell]!;
+    if (((content ^ hash) & ~rowMask) === 0 && (content & rowMask) !== 0) return (content & rowMask) - 1;
+  }
+  return -1;
+}
+
 export class HashIndex {
   readonly cells: Int32Array;
+  readonly #base: number;
   /** Lower bits of a cell: row + 1. The bits above it are the tag. */
   readonly rowMask: number;
-  readonly #bucketMask: number;
-  readonly #secondShift: number;
-
-  /** @param cells `cellCount(capacity)` cells of shared memory, 32-byte aligned, zero when new. */
-  constructor(cells: Int32Array, capacity: number) {
-    this.cells = cells;
-    this.rowMask = rowMask(capacity);
-    const buckets = cells.length / BUCKET_CELLS;
-    this.#bucketMask = buckets - 1;
-    this.#secondShift = 32 - Math.log2(buckets);
-  }
-
-  /** First cell of the first bucket of a hash. Allocates nothing, never throws. */
-  first(hash: number): number {
-    return (hash & this.#bucketMask) * BUCKET_CELLS;
-  }
+  readonly bucketMask: number;
+  readonly secondShift: number;
 
   /**
-   * First cell of the second bucket: the hash mixed again (two rounds of multiply and shift), which is as secret as
-   * the hash. May be the first bucket again (once in as many times as there are buckets). Allocates nothing, never throws.
+   * @param cells shared memory, 32-byte aligned, zero when new.
+   * @param base the first of the `cellCount(capacity)` cells of it that are this index's.
    */
+  constructor(cells: Int32Array, base: number, capacity: number) {
+    this.cells = cells;
+    this.#base = base;
+    this.rowMask = rowMask(capacity);
+    const buckets = cellCount(capacity) / BUCKET_CELLS;
+    this.bucketMask = buckets - 1;
+    this.secondShift = 32 - Math.log2(buckets);
+  }
+
+  /** First cell of the first bucket of a hash. */
+  first(hash: number): number {
+    return this.#base + firstBucket(hash, this.bucketMask);
+  }
+
+  /** First cell of the second bucket. */
   second(hash: number): number {
-    const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-    return (Math.imul(mixed ^ (mixed >>> 12), 0x297a2d39) >>> this.#secondShift) * BUCKET_CELLS;
+    return this.#base + secondBucket(hash, this.secondShift);
   }
 
   /**

@@ -5,13 +5,20 @@
  * a mark, not a loop over its rows: the expiry cursor does that in its own steps.
  */
 
-import { STATE_CLOSING, STATE_ESTABLISHED, STATE_OPENING, STATE_SESSION, STATE_UDP } from './flow-row.ts';
+import {
+  FLAG_ASSURED,
+  FLAG_CLIENT_ACKED,
+  MAX_IDLE_MS,
+  STATE_CLOSING,
+  STATE_ESTABLISHED,
+  STATE_FREE,
+  STATE_OPENING,
+  STATE_SESSION,
+  STATE_UDP,
+} from './flow-row.ts';
 
 /** Words of time-outs a service; the states index them. */
 export const TIMEOUT_WORDS = 8;
-
-/** Longest time-out: differences of 32-bit times are told from times ahead by their sign. 24.8 days. */
-export const MAX_TIMEOUT_MS = 0x7fffffff;
 
 /** What `setTimeouts` takes, from the five durations of a service in ms. */
 export function timeoutsByState(durations: {
@@ -22,11 +29,11 @@ export function timeoutsByState(durations: {
   readonly client: number;
 }): Uint32Array {
   const words = new Uint32Array(TIMEOUT_WORDS);
-  words[STATE_ESTABLISHED] = Math.min(durations.tcpEstablished, MAX_TIMEOUT_MS);
-  words[STATE_OPENING] = Math.min(durations.tcpOpening, MAX_TIMEOUT_MS);
-  words[STATE_CLOSING] = Math.min(durations.tcpClosing, MAX_TIMEOUT_MS);
-  words[STATE_UDP] = Math.min(durations.udp, MAX_TIMEOUT_MS);
-  words[STATE_SESSION] = Math.min(durations.client, MAX_TIMEOUT_MS);
+  words[STATE_ESTABLISHED] = Math.min(durations.tcpEstablished, MAX_IDLE_MS);
+  words[STATE_OPENING] = Math.min(durations.tcpOpening, MAX_IDLE_MS);
+  words[STATE_CLOSING] = Math.min(durations.tcpClosing, MAX_IDLE_MS);
+  words[STATE_UDP] = Math.min(durations.udp, MAX_IDLE_MS);
+  words[STATE_SESSION] = Math.min(durations.client, MAX_IDLE_MS);
   return words;
 }
 
@@ -38,6 +45,16 @@ export const DEFAULT_TIMEOUTS: Uint32Array = timeoutsByState({
   udp: 120_000,
   client: 900_000,
 });
+
+/**
+ * Whether an entry may be given up for a new flow when the table is full: closing, or not assured; a session only while no flow
+ * holds it.
+ */
+export function isExpendable(state: number, flags: number, holds: number): boolean {
+  if (state === STATE_FREE) return false;
+  if (state === STATE_SESSION && holds > 0) return false;
+  return state === STATE_CLOSING || (flags & FLAG_ASSURED) === 0;
+}
 
 export class TimeoutTable {
   #words = new Uint32Array(0);
@@ -64,6 +81,12 @@ export class TimeoutTable {
     return service < this.#removed.length
       ? this.#words[service * TIMEOUT_WORDS + state]!
       : DEFAULT_TIMEOUTS[state]!;
+  }
+
+  /** Time-out in ms of a session: as an opening flow's until a flow of it was established. Allocates nothing, never throws. */
+  ofSession(service: number, flags: number): number {
+    const whole = this.of(service, STATE_SESSION);
+    return (flags & FLAG_CLIENT_ACKED) !== 0 ? whole : Math.min(whole, this.of(service, STATE_OPENING));
   }
 
   #reach(service: number): void {

@@ -25,12 +25,12 @@ export const SLOT_SIZE = PACKET_START + 65_536;
 export const SCRATCH_SIZE = PACKET_START + 1408;
 /** The largest packet that fits a scratch area. */
 export const SCRATCH_PACKET_MAX: number = SCRATCH_SIZE - PACKET_START;
-/** Returned by `allocScratch` and `allocSegments` when there is no room. */
+/** Returned by `allocScratch` and by segmentation (forward/segment.ts) when there is no room. */
 export const NO_ROOM = -1;
 
-/** One super-packet cut to 536-byte segments is 122 packets with 128 bytes of head-room each: 96 KiB. Room for two. */
-const SEGMENT_REGION_SIZE = 196_608;
-const SEGMENT_COUNT_MAX = 512;
+/** One super-packet cut to 536-byte segments is 122 packets with 64 bytes of head-room each, below 96 KiB; for each rx slot. */
+const SEGMENT_REGION_PER_SLOT = 98_304;
+const SEGMENTS_PER_SLOT = 128;
 
 export class Batch {
   readonly arena: SharedArrayBuffer;
@@ -61,6 +61,7 @@ export class Batch {
   readonly #scratchCapacity: number;
   #scratchUsed = 0;
   readonly #segmentStart: number;
+  readonly #segmentSize: number;
   #segmentUsed = 0;
 
   /**
@@ -72,12 +73,13 @@ export class Batch {
     this.#scratchCapacity = scratchCapacity;
     this.#scratchStart = capacity * SLOT_SIZE;
     this.#segmentStart = this.#scratchStart + scratchCapacity * SCRATCH_SIZE;
-    this.arena = new SharedArrayBuffer(this.#segmentStart + SEGMENT_REGION_SIZE);
+    this.#segmentSize = capacity * SEGMENT_REGION_PER_SLOT;
+    this.arena = new SharedArrayBuffer(this.#segmentStart + this.#segmentSize);
     this.bytes = new Uint8Array(this.arena);
     this.view = new DataView(this.arena);
     this.words16 = new Uint16Array(this.arena);
 
-    const outputs = capacity + scratchCapacity + SEGMENT_COUNT_MAX;
+    const outputs = capacity * (1 + SEGMENTS_PER_SLOT) + scratchCapacity;
     const column = (size: number): Uint32Array => new Uint32Array(new SharedArrayBuffer(size * 4));
     this.rxOffset = column(capacity);
     this.rxLength = column(capacity);
@@ -158,7 +160,7 @@ export class Batch {
 
   /** End (exclusive) of the region for segments. */
   get segmentEnd(): number {
-    return this.#segmentStart + SEGMENT_REGION_SIZE;
+    return this.#segmentStart + this.#segmentSize;
   }
 
   /**
@@ -166,6 +168,6 @@ export class Batch {
    * Allocates nothing, never throws.
    */
   keepSegments(end: number): void {
-    this.#segmentUsed = Math.min(SEGMENT_REGION_SIZE, (end - this.#segmentStart + 63) & ~63);
+    this.#segmentUsed = Math.min(this.#segmentSize, (end - this.#segmentStart + 63) & ~63);
   }
 }

@@ -4,6 +4,7 @@ import {
   NO_ROOM,
   PACKET_SIZE_MAX,
   PACKET_START,
+  SCRATCH_PACKET_MAX,
   SCRATCH_SIZE,
   SLOT_SIZE,
 } from '../../../src/wire/batch.ts';
@@ -18,6 +19,8 @@ describe('batch', () => {
     const second = batch.allocScratch();
     expect(first).toBe(4 * SLOT_SIZE + PACKET_START);
     expect(second).toBe(first + SCRATCH_SIZE);
+    // An ICMPv6 error of 1,280 bytes, and an outer IPv6 header.
+    expect(SCRATCH_PACKET_MAX).toBeGreaterThanOrEqual(1280 + 40);
     expect(batch.allocScratch()).toBe(NO_ROOM);
     expect(batch.segmentOffset).toBe(second - PACKET_START + SCRATCH_SIZE);
     expect(batch.segmentEnd).toBe(batch.arena.byteLength);

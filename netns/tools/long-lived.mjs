@@ -1,0 +1,121 @@
+/**
+ * Many TCP connections that live as long as they are told to, each of which must go on with one server.
+ *
+ * Opens them, then prints `ready`; each sends a numbered line every `interval` ms and waits for its answer. Commands on
+ * standard input: `report`, `pause`, `resume`, `close N`, `open N`, `quit`; each is answered with
+ * { open, answered, round, broken, wrongServer, resets, stalled, byServer, errors }. `round` counts the rounds in which every open
+ * connection was answered, so that "all of them still live" is a condition to wait for.
+ */
+import { connect } from 'node:net';
+import { answerQuestions, count, inParallel, options } from './options.mjs';
+
+const given = options('Keeps many TCP connections alive', {
+  host: '192.0.2.10',
+  port: 80,
+  connections: 100,
+  concurrency: 50,
+  interval: 250,
+  from: '',
+});
+
+/** @typedef {{ socket: import('node:net').Socket, server: string, sent: number, answered: number, rest: string, ending: boolean }} Talk */
+
+/** @type {Set<Talk>} */
+const talks = new Set();
+const totals = { broken: 0, wrongServer: 0, resets: 0, answered: 0, pushed: 0 };
+/** @type {Record<string, number>} */
+const errors = {};
+let paused = false;
+const sources = given.from === '' ? [] : given.from.split(',');
+
+/** @param {Talk} talk @param {string} line */
+function heard(talk, line) {
+  const [server = '', what = ''] = line.split(' ');
+  if (talk.server === '') talk.server = server;
+  else if (talk.server !== server) totals.wrongServer++;
+  if (what === 'push') totals.pushed++;
+  else {
+    talk.answered = Number(what);
+    totals.answered++;
+  }
+}
+
+/** @param {number} index */
+function openOne(index) {
+  return /** @type {Promise<void>} */ (
+    new Promise((resolve) => {
+      const localAddress = sources[index % sources.length];
+      const socket = connect({ host: given.host, port: given.port, ...(localAddress && { localAddress }) });
+      /** @type {Talk} */
+      const talk = { socket, server: '', sent: 0, answered: 0, rest: '', ending: false };
+      socket.setNoDelay(true);
+      socket.on('connect', () => {
+        talks.add(talk);
+        say(talk);
+      });
+      socket.on('data', (data) => {
+        const lines = (talk.rest + data).split('\n');
+        talk.rest = lines.pop() ?? '';
+        for (const line of lines) heard(talk, line);
+        resolve();
+      });
+      socket.on('error', (error) => {
+        const code = /** @type {NodeJS.ErrnoException} */ (error).code ?? error.message;
+        count(errors, code);
+        if (code === 'ECONNRESET') totals.resets++;
+      });
+      socket.on('close', () => {
+        // A reset met while writing can look like an end in good order: only what was asked for is one.
+        if (!talk.ending) totals.broken++;
+        talks.delete(talk);
+        resolve();
+      });
+    })
+  );
+}
+
+/** @param {Talk} talk */
+function say(talk) {
+  talk.sent++;
+  talk.socket.write(`${talk.sent}\n`);
+}
+
+function report() {
+  /** @type {Record<string, number>} */
+  const byServer = {};
+  let round = Number.POSITIVE_INFINITY;
+  let stalled = 0;
+  for (const talk of talks) {
+    count(byServer, talk.server);
+    round = Math.min(round, talk.answered);
+    if (talk.answered < talk.sent) stalled++;
+  }
+  return { open: talks.size, round: talks.size === 0 ? 0 : round, stalled, ...totals, byServer, errors };
+}
+
+/** Ends some connections in good order. @param {number} number */
+function closeSome(number) {
+  for (const talk of [...talks].slice(0, number)) {
+    talk.ending = true;
+    talk.socket.end();
+  }
+}
+
+await inParallel(given.connections, given.concurrency, openOne);
+process.stdout.write('ready\n');
+setInterval(() => {
+  // One line in flight for each connection: a stalled one waits, it does not pile up.
+  if (!paused) for (const talk of talks) if (talk.answered === talk.sent) say(talk);
+}, given.interval);
+answerQuestions(report, {
+  pause: () => {
+    paused = true;
+  },
+  resume: () => {
+    paused = false;
+  },
+  close: (number) => closeSome(Number(number)),
+  open: (number) => {
+    inParallel(Number(number), given.concurrency, openOne);
+  },
+});

@@ -1,0 +1,60 @@
+/** `latchway status`: what the daemon is and how it does. */
+import type { Command } from 'commander';
+import type { StatusView } from '../daemon/control.ts';
+import { askDaemon } from './client.ts';
+import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
+import { print, printJson } from './output.ts';
+
+export function addStatus(program: Command): void {
+  const command = program
+    .command('status')
+    .description('node, version, uptime, device, table, services, warnings')
+    .action(async (options: ViewOptions) => {
+      const status = await askDaemon<StatusView>(socketOf(options), 'GET', '/status');
+      if (options.json) printJson(status);
+      else print(formatStatus(status));
+    });
+  withExamples(withView(command), [
+    ['latchway status', 'of the dispatcher on this host'],
+    ['latchway status --json | jq .table.used', 'for scripts'],
+  ]);
+}
+
+export function formatStatus(status: StatusView): string {
+  const { device, table, config } = status;
+  const percent = ((100 * table.used) / table.capacity).toFixed(1);
+  const lines: [string, string][] = [
+    ['node', `${status.node}, ${status.ready ? 'ready' : 'not ready'}`],
+    ['version', status.version],
+    ['process', `${status.pid}, up ${formatSpan(status.uptimeMs)}, since ${status.startedAt}`],
+    ['config', `${config.file}, hash ${config.hash.slice(0, 12)}, read ${config.loadedAt}`],
+    ['generation', String(status.generation)],
+    ['device', `${device.name}, queues ${device.queues}, offloads ${device.offloads.join(' ') || 'none'}`],
+    ['table', `${table.used} of ${table.capacity} (${percent} %), ${Math.ceil(table.bytes / 1_048_576)} MiB`],
+    ['flows/s', status.flowsPerSecond.toFixed(1)],
+    ...status.services.map(({ service, up, servers }): [string, string] => [
+      'service',
+      `${service}, ${up} of ${servers} servers up`,
+    ]),
+    ...status.sysctls.map(({ name, from, to }): [string, string] => ['sysctl', `${name} ${from} -> ${to}`]),
+    ...status.warnings.map((warning): [string, string] => ['warning', warning]),
+  ];
+  return lines.map(([name, text]) => `${`${name}:`.padEnd(12)}${text}`).join('\n');
+}
+
+/** `3d 4h`, `5h 6m`, `7m 8s`, `9s`: the two largest units. */
+export function formatSpan(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first < 0) return '0s';
+  return parts
+    .slice(first, first + 2)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join(' ');
+}

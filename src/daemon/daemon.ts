@@ -1,0 +1,296 @@
+/**
+ * The daemon: puts the parts together, and changes them as one.
+ *
+ *   configuration -> pool -> generation -> threads           (what is balanced)
+ *   configuration -> host set-up                             (what the kernel brings to the device)
+ *   health, operators, routes -> pool -> next generation
+ *
+ * Start: the host is checked, the device opened, threads started with the saved table, and only then do routes bring packets. Stop goes
+ * the other way: servers fall silent, threads end, the table is saved, the host is put back, the device goes.
+ * All changes of the pool go through one queue, each ends in one generation that every thread has before the next begins. A reload
+ * is built aside and taken over at its end: on a fault nothing has changed.
+ */
+import { type ClusterKey, DEFAULT_CLUSTER_KEY, selectionKey } from '../balance/cluster-key.ts';
+import type { Generation } from '../balance/generation.ts';
+import { type CounterName, sumCounters } from '../base/counters.ts';
+import type { LatchwayError } from '../base/fault.ts';
+import { loadNative } from '../io/native.ts';
+import { SharedTable } from '../table/shared-table.ts';
+import { Checks } from './checks.ts';
+import { type Config, loadConfig } from './config.ts';
+import { readKeyFile } from './config-cluster.ts';
+import { hostInput } from './config-host.ts';
+import { CounterWatch } from './counter-watch.ts';
+import { findEgresses, noteEgresses } from './egresses.ts';
+import { createTable, randomWord } from './fresh-table.ts';
+import { preflight } from './host-faults.ts';
+import { HostKeeper } from './host-keeper.ts';
+import { type EgressWatch, watchEgress } from './host-routes.ts';
+import type { Log } from './log.ts';
+import { Pool, type ServerChange } from './pool.ts';
+import { quiesced } from './quiesce.ts';
+import { RateMeter } from './rate-meter.ts';
+import { keepRunning } from './restart-needs.ts';
+import { removeTable, saveTable } from './table-store.ts';
+import { Threads } from './threads.ts';
+import { WorkQueue } from './work-queue.ts';
+
+const HOUSEKEEPING_MS = 1000;
+/** Some changes make no event: a flushed nftables ruleset, a path MTU that the kernel learnt. */
+const LOOK_AGAIN_MS = 15_000;
+/** Seconds that flows per second are taken over. */
+const RATE_SAMPLES = 5;
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly node: string;
+  readonly tableFile: string;
+  /** On a clean stop, leave what keeps replies from leaking (blackhole routes, rules) for the next start. */
+  readonly hold: boolean;
+  readonly log: Log;
+  /** Called once when the daemon cannot go on. */
+  readonly onDeath: (fault: LatchwayError) => void;
+}
+
+export class Daemon {
+  readonly node: string;
+  readonly pool: Pool;
+  readonly host: HostKeeper;
+  readonly threads: Threads;
+  readonly table: SharedTable;
+  readonly openedFlows = new RateMeter(RATE_SAMPLES);
+  readonly startedAt = new Date();
+  /** In force: of a reloaded file, what only a restart can change is as it was. */
+  config: Config;
+  loadedAt = new Date();
+  generation: Generation;
+  ready = false;
+  readonly #options: DaemonOptions;
+  readonly #log: Log;
+  readonly #checks: Checks;
+  readonly #counterWatch: CounterWatch;
+  readonly #changes = new WorkQueue();
+  #waitingReload: Promise<readonly string[]> | undefined;
+  #routes: EgressWatch | undefined;
+  #looking = false;
+  #lookedAtMs = 0;
+  #housekeeping: NodeJS.Timeout | undefined;
+
+  /**
+   * Opens the device; nothing else on the host is changed yet.
+   * @throws LatchwayError device-taken, not-root, no-tun-device, system-call
+   */
+  constructor(options: DaemonOptions) {
+    const { config, log } = options;
+    this.#options = options;
+    this.#log = log;
+    this.node = options.node;
+    this.config = config;
+    const key = clusterKey(config);
+    this.pool = new Pool(key, Date.now);
+    this.pool.commit(this.pool.prepare(config.services));
+    this.generation = this.pool.generation();
+    const buffers = createTable(config.table.capacity);
+    this.table = new SharedTable(buffers);
+    this.threads = new Threads({
+      device: config.device.name,
+      queues: config.device.queues,
+      table: buffers,
+      tableFile: options.tableFile,
+      clusterKey: key,
+      random: randomWord,
+      onDeath: options.onDeath,
+    });
+    this.host = new HostKeeper(log);
+    this.#counterWatch = new CounterWatch(log);
+    this.#checks = new Checks(log, (index, up, detail) => {
+      this.#change(() => this.pool.setUp(index, up, detail)).catch(() => undefined);
+    });
+  }
+
+  /** Brings everything up. On a fault `stop` takes down what is up. @throws LatchwayError */
+  async start(): Promise<void> {
+    noteEgresses(this.pool.services, await findEgresses(this.pool.services), this.#log);
+    this.generation = this.pool.generation();
+    const { loaded, skipped, result, problem } = await this.threads.start(this.generation);
+    if (result?.ok === true) this.#log.info({ rows: loaded, skipped }, 'saved table loaded');
+    else if (result !== undefined)
+      this.#log.warn(
+        { rows: loaded, skipped, fault: result.fault },
+        'saved table was damaged; what was good is loaded',
+      );
+    if (problem !== undefined)
+      this.#log.warn({ problem }, 'the saved table could not be used: starting without it');
+    await this.host.apply(this.config, this.pool.services);
+    this.#forgetSaved();
+    this.ready = true;
+    this.#checks.update(this.pool.services);
+    this.#lookedAtMs = performance.now();
+    this.#routes = watchEgress(() => this.#onRoutes());
+    this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
+  }
+
+  /**
+   * Stops in order, saving the table. Faults on the way are logged, and the rest is done all the same.
+   * @returns whether the host was put back entirely.
+   */
+  async stop(): Promise<boolean> {
+    const wasReady = this.ready;
+    this.ready = false;
+    clearInterval(this.#housekeeping);
+    await this.#changes.close();
+    this.#checks.stop();
+    await this.#routes?.stop();
+    if (wasReady) await this.#fallSilent();
+    await this.threads.stop();
+    if (wasReady) this.#save();
+    const restored = await this.host.stop(this.#options.hold && wasReady);
+    this.threads.closeDevice();
+    return restored;
+  }
+
+  async #fallSilent(): Promise<void> {
+    this.threads.quiesce();
+    if (this.#options.hold || (await quiesced(() => this.counters()['nat-reply']))) return;
+    this.#log.warn(
+      'servers are still sending; connections of theirs may break unless the daemon runs with --hold',
+    );
+  }
+
+  /** What was loaded lives on; an old file must not be loaded a second time. */
+  #forgetSaved(): void {
+    const file = this.#options.tableFile;
+    try {
+      removeTable(file);
+    } catch (error) {
+      this.#log.warn(
+        { error: String(error), file },
+        'the saved table could not be removed: remove it before the next start',
+      );
+    }
+  }
+
+  #save(): void {
+    const file = this.#options.tableFile;
+    try {
+      const rows = saveTable(file, this.table, this.generation, this.now());
+      this.#log.info({ rows, file }, 'table saved');
+    } catch (error) {
+      this.#log.error({ error: String(error), file }, 'the table could not be saved');
+    }
+  }
+
+  /**
+   * Rereads the configuration file; on a fault nothing changes. A reload that has not begun serves all who ask for one.
+   * @returns what takes effect at the next start only.
+   * @throws LatchwayError config, file, host-command, those of the preflight, daemon-refused
+   */
+  reload(): Promise<readonly string[]> {
+    this.#waitingReload ??= this.#changes.add(() => {
+      this.#waitingReload = undefined;
+      return this.#reload();
+    });
+    return this.#waitingReload;
+  }
+
+  async #reload(): Promise<readonly string[]> {
+    const { config, needs } = keepRunning(loadConfig(this.config.file), this.config);
+    const draft = this.pool.prepare(config.services);
+    const services = [...draft.services.values()];
+    try {
+      await this.host.check(config, services);
+      noteEgresses(services, await findEgresses(services), this.#log);
+      await this.host.apply(config, services);
+    } catch (error) {
+      this.pool.abandon(draft);
+      throw error;
+    }
+    const gone = this.pool.commit(draft);
+    this.config = config;
+    this.loadedAt = new Date();
+    await this.#publish(gone);
+    this.#checks.update(services);
+    return needs;
+  }
+
+  /** @throws LatchwayError daemon-refused */
+  changeServer(service: string, server: string, change: ServerChange): Promise<void> {
+    return this.#change(() => this.pool.change(service, server, change));
+  }
+
+  counters(): Record<CounterName, number> {
+    return sumCounters(this.threads.counters);
+  }
+
+  /** Monotonic ms. */
+  now(): number {
+    return loadNative().monotonicMs();
+  }
+
+  /** Changes the pool in its turn, and tells the threads. */
+  #change(work: () => unknown): Promise<void> {
+    return this.#changes.add(() => {
+      work();
+      return this.#publish([]);
+    });
+  }
+
+  /** Makes the next generation of the pool and waits until every thread has it. */
+  async #publish(gone: readonly number[]): Promise<void> {
+    this.generation = this.pool.generation();
+    await this.threads.apply(this.generation, gone);
+  }
+
+  /** Interfaces, addresses, routes or rules may have changed: mend what is ours, and look up the ways to the servers. */
+  async #onRoutes(): Promise<void> {
+    if (this.#looking || !this.ready) return;
+    this.#looking = true;
+    this.#lookedAtMs = performance.now();
+    try {
+      // Not in the queue of changes: a slow host must not hold up what health or an operator says.
+      await this.host.repair();
+      const found = await findEgresses(this.pool.services);
+      await this.#changes.add(async () => {
+        if (noteEgresses(this.pool.services, found, this.#log)) await this.#publish([]);
+      });
+    } catch (error) {
+      if (this.ready) this.#log.warn({ error: String(error) }, 'routes could not be followed');
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #keepHouse(): void {
+    const now = performance.now();
+    const counters = this.counters();
+    this.openedFlows.sample(now, counters['flow-opened']);
+    this.#counterWatch.look(counters, now);
+    if (now - this.#lookedAtMs > LOOK_AGAIN_MS) void this.#onRoutes();
+    const { active, inactive } = this.table;
+    const flowsOf = (index: number): number => active[index]! + inactive[index]!;
+    if (!this.pool.hasLeft(flowsOf)) return;
+    this.#changes
+      .add(async () => {
+        if (!this.pool.forgetLeft(flowsOf)) return;
+        await this.#publish([]);
+        await this.host.apply(this.config, this.pool.services);
+      })
+      .catch((error: unknown) =>
+        this.#log.warn({ error: String(error) }, 'a server that left could not be forgotten'),
+      );
+  }
+}
+
+/**
+ * Checks the host and makes a daemon.
+ * @throws LatchwayError of the preflight, device-taken and what else opening a device may be refused for
+ */
+export async function createDaemon(options: DaemonOptions): Promise<Daemon> {
+  await preflight(hostInput(options.config));
+  return new Daemon(options);
+}
+
+function clusterKey(config: Config): ClusterKey {
+  if (config.cluster === undefined) return DEFAULT_CLUSTER_KEY;
+  return selectionKey(readKeyFile(config.cluster.keyFile));
+}
