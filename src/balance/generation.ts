@@ -18,7 +18,9 @@ export type Mode = 'nat' | 'ipip';
 /** What becomes of a packet that opens nothing and hits no entry. */
 export type UnknownPolicy = 'reset' | 'drop' | 'hash';
 /** What becomes of the flows of a server that went down. */
-export type ServerDownPolicy = 'keep' | 'reset';
+export type ServerDownPolicy = 'keep' | 'reset' | 'rebind';
+/** How sessions are agreed on in a cluster; means nothing to a dispatcher alone. */
+export type LockMode = 'auto' | 'announce' | 'confirm';
 
 /** Largest service or server index. */
 export const MAX_INDEX = 65_534;
@@ -73,6 +75,7 @@ export interface ServiceSpec {
   readonly affinity: Affinity;
   readonly unknown: UnknownPolicy;
   readonly onServerDown: ServerDownPolicy;
+  readonly lock: LockMode;
   readonly timeoutsMs: ServiceTimeouts;
   readonly servers: readonly ServerSpec[];
   /** Slot to server index (`buildMaglev` of the servers that are up, have weight and stay), for scheduler maglev. */

@@ -51,6 +51,8 @@ export class ServiceTable {
   readonly protocol: Uint8Array;
   /** 1: `on-server-down: reset`. */
   readonly resetsOnDown: Uint8Array;
+  /** 1: `on-server-down: rebind`. */
+  readonly rebindsOnDown: Uint8Array;
   /** 1: affinity by client. */
   readonly session: Uint8Array;
   /** Four words a service. */
@@ -94,6 +96,7 @@ export class ServiceTable {
     this.unknown = new Uint8Array(serviceSlots);
     this.protocol = new Uint8Array(serviceSlots);
     this.resetsOnDown = new Uint8Array(serviceSlots);
+    this.rebindsOnDown = new Uint8Array(serviceSlots);
     this.session = new Uint8Array(serviceSlots);
     this.vip = new Int32Array(serviceSlots * 4);
     this.mask = new Int32Array(serviceSlots * 4);
@@ -195,6 +198,16 @@ export class ServiceTable {
     return this.resetsOnDown[service] === 1 && this.#serverUp[server] !== 1;
   }
 
+  /** Whether flows of this server are to end or to move: it is down and the service says so. */
+  endsFlows(service: number, server: number): boolean {
+    return this.serverResets(service, server) || this.serverRebinds(service, server);
+  }
+
+  /** Whether flows of this server are to move: it is down and the service says so. */
+  serverRebinds(service: number, server: number): boolean {
+    return this.rebindsOnDown[service] === 1 && this.#serverUp[server] !== 1;
+  }
+
   #setColumns(service: ServiceSpec): void {
     const { index } = service;
     this.#known[index] = 1;
@@ -202,6 +215,7 @@ export class ServiceTable {
     this.unknown[index] = POLICIES[service.unknown];
     this.protocol[index] = service.protocol;
     this.resetsOnDown[index] = service.onServerDown === 'reset' ? 1 : 0;
+    this.rebindsOnDown[index] = service.onServerDown === 'rebind' ? 1 : 0;
     this.session[index] = service.affinity.kind === 'client' ? 1 : 0;
     this.vip.set(signed(service.vip.words), index * 4);
     this.mask.set(affinityMask(service), index * 4);

@@ -1,7 +1,7 @@
 /**
  * From start to ready (rules 16 and 17 of protocol.md).
  *
- *   waiting -> copying -> catching up -> ready          waiting -> ready, when nobody is
+ *   waiting -> copying -> catching up -> ready          waiting -> first -> ready, when nobody is
  *
  * The copy of a table carries the vector of streams that it includes; the joiner is ready when it has each live sender's
  * stream from there on. Gaps that cannot be filled any more mean another copy. If no ready dispatcher is heard for
@@ -27,6 +27,8 @@ export type JoinState =
       readonly vector: readonly VectorPart[];
       readonly targets: readonly VectorPart[] | undefined;
     }
+  /** The driver loads what it saved. */
+  | { readonly kind: 'first' }
   | { readonly kind: 'ready' };
 
 /** All dispatchers rank themselves by this hash when nobody is ready. */
@@ -57,8 +59,9 @@ export class Joining {
   }
 
   /** @returns whom to ask for a copy, when that changed. Sets `context.ready` in the end. */
-  step(now: number): NodeId | undefined {
+  step(now: number): NodeId | 'alone' | undefined {
     switch (this.state.kind) {
+      case 'first':
       case 'ready':
         return undefined;
       case 'waiting':
@@ -76,7 +79,7 @@ export class Joining {
     }
   }
 
-  wait(now: number): NodeId | undefined {
+  wait(now: number): NodeId | 'alone' | undefined {
     const { context } = this;
     const ready: NodeId[] = [];
     let best = context.self;
@@ -99,8 +102,9 @@ export class Joining {
       this.copies++;
       return from;
     }
-    if (now - this.aloneSince >= this.aloneAfterMs && best === context.self) this.becomeReady();
-    return undefined;
+    if (now - this.aloneSince < this.aloneAfterMs || best !== context.self) return undefined;
+    this.state = { kind: 'first' };
+    return 'alone';
   }
 
   /** A life was believed: it has not said yet whether it is ready, so the wait begins anew. */

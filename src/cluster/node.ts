@@ -36,6 +36,7 @@ export type NodeEvent =
   | { readonly kind: 'copy'; readonly records: readonly EntryRecord[] }
   | { readonly kind: 'copy-end'; readonly vector: readonly VectorPart[] }
   | { readonly kind: 'copy-failed' }
+  | { readonly kind: 'alone-done' }
   /** Says goodbye: the others know then that we are stopped. */
   | { readonly kind: 'leave' };
 
@@ -44,6 +45,8 @@ export type NodeEffect =
   | { readonly kind: 'transmit'; readonly to: NodeId; readonly bytes: Buffer }
   /** Ask this dispatcher for a copy of its table. */
   | { readonly kind: 'copy-request'; readonly from: NodeId }
+  /** Nobody is ready, and this dispatcher is to be the first: it may load a saved table now, then `alone-done`. */
+  | { readonly kind: 'alone' }
   | { readonly kind: 'ready' }
   | { readonly kind: 'peer'; readonly change: PeerChange };
 
@@ -115,6 +118,9 @@ export class ClusterNode {
       case 'copy-failed':
         this.joining.failed(now);
         break;
+      case 'alone-done':
+        this.joining.becomeReady();
+        break;
       case 'leave':
         this.stopped = true;
         for (const node of this.membership.members.keys()) this.link.unicast(node, { type: 'leave' });
@@ -129,7 +135,6 @@ export class ClusterNode {
       this.effects.push({ kind: 'ready' });
       this.beat();
     }
-    this.flush(now);
     return this.effects;
   }
 
@@ -165,7 +170,8 @@ export class ClusterNode {
     this.repairAt = Number.POSITIVE_INFINITY;
     for (const member of this.membership.members.values()) this.askMissing(member, now);
     const from = this.joining.step(now);
-    if (from !== undefined) this.effects.push({ kind: 'copy-request', from });
+    if (from === 'alone') this.effects.push({ kind: 'alone' });
+    else if (from !== undefined) this.effects.push({ kind: 'copy-request', from });
   }
 
   askMissing({ peer, stream }: Member, now: number): void {
@@ -328,20 +334,18 @@ export class ClusterNode {
     }
   }
 
-  /** Datagrams go before everything else that this step does. */
-  flush(now: number): void {
-    const datagrams = this.link.flush(now, (node) => this.membership.lifeOf(node));
-    if (datagrams.length === 0) return;
-    const sent: NodeEffect[] = [];
-    for (const datagram of datagrams) {
-      if (datagram.to !== 0) sent.push({ kind: 'transmit', to: datagram.to, bytes: datagram.bytes });
+  /** Seals what the steps since the last flush have to say: one turn, one flush, so that records of many sessions share datagrams. */
+  flush(now: number): { readonly to: NodeId; readonly bytes: Buffer }[] {
+    const sent: { readonly to: NodeId; readonly bytes: Buffer }[] = [];
+    for (const datagram of this.link.flush(now, (node) => this.membership.lifeOf(node))) {
+      if (datagram.to !== 0) sent.push(datagram);
       else {
         for (const { peer } of this.membership.members.values()) {
-          if (peer.up) sent.push({ kind: 'transmit', to: peer.node, bytes: datagram.bytes });
+          if (peer.up) sent.push({ to: peer.node, bytes: datagram.bytes });
         }
       }
     }
-    this.effects = [...sent, ...this.effects];
+    return sent;
   }
 
   transmit(datagram: Datagram): void {

@@ -26,6 +26,7 @@ export function serviceSpec(record: ServiceRecord, key: ClusterKey): ServiceSpec
     affinity: config.affinity,
     unknown: config.unknown,
     onServerDown: config.onServerDown,
+    lock: config.lock,
     timeoutsMs: config.timeoutsMs,
     servers,
     maglev: record.maglev,

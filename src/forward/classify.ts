@@ -45,19 +45,23 @@ const PARSE_DROPS: Uint8Array = Uint8Array.from(PARSE_COUNTERS, (name) =>
   name === undefined ? 0 : COUNTER[name],
 );
 
+/** Counts what the batch holds as arrived. Allocates nothing, never throws. */
+export function countArrivals(state: PathState): void {
+  const { batch, counters } = state;
+  let bytes = 0;
+  for (let index = 0; index < batch.rxCount; index++) bytes += batch.rxLength[index]!;
+  counters[RX_PACKETS] = counters[RX_PACKETS]! + batch.rxCount;
+  counters[RX_BYTES] = counters[RX_BYTES]! + bytes;
+}
+
 /** Fills `state.kind` and what goes with it for all packets of the batch. Allocates nothing, never throws. */
 export function classifyBatch(state: PathState): void {
-  const { batch, counters } = state;
-  const packets = batch.rxCount;
-  let bytes = 0;
+  const packets = state.batch.rxCount;
   for (let index = 0; index < packets; index++) {
-    bytes += batch.rxLength[index]!;
     state.direction[index] = DIRECTION_NONE;
     state.kind[index] = classify(state, index);
   }
   state.table.locate(state.hash, state.direction, state.candidate, packets);
-  counters[RX_PACKETS] = counters[RX_PACKETS]! + packets;
-  counters[RX_BYTES] = counters[RX_BYTES]! + bytes;
 }
 
 function classify(state: PathState, index: number): number {

@@ -12,10 +12,14 @@
  * are parsed. What comes out are the batch's lists; nothing here reads or writes a descriptor. Each packet ends in one verdict or
  * drop counter. Allocates nothing per packet, never throws.
  */
+
+import { COUNTER } from '../base/counters.ts';
 import type { DispatchTable } from '../table/dispatch-table.ts';
-import { classifyBatch } from './classify.ts';
+import { classifyBatch, countArrivals } from './classify.ts';
 import { handlePassingError, handleVipIcmp } from './icmp-errors.ts';
 import {
+  count,
+  KIND_DONE,
   KIND_ICMP_ERROR,
   KIND_PASS,
   KIND_REPLY,
@@ -27,13 +31,17 @@ import {
 import { handleReply } from './reply.ts';
 import { handleRequest } from './request.ts';
 
+const DROP_NOT_READY = COUNTER['drop-not-ready'];
+
 /**
  * Runs the batch through the path. Its output lists must be empty (`batch.resetOutput`).
  * @param now monotonic ms. Allocates nothing, never throws.
  */
 export function processBatch(state: PathState, table: DispatchTable, now: number): void {
   state.now = now | 0;
+  countArrivals(state);
   classifyBatch(state);
+  if (!state.ready) return holdBatch(state);
   const packets = state.batch.rxCount;
   for (let index = 0; index < packets; index++) {
     switch (state.kind[index]) {
@@ -53,5 +61,14 @@ export function processBatch(state: PathState, table: DispatchTable, now: number
         pass(state, index);
         break;
     }
+  }
+}
+
+/** A dispatcher that does not know its cluster's table yet forwards nothing of a service. */
+function holdBatch(state: PathState): void {
+  for (let index = 0; index < state.batch.rxCount; index++) {
+    const kind = state.kind[index];
+    if (kind === KIND_PASS) pass(state, index);
+    else if (kind !== KIND_DONE) count(state, DROP_NOT_READY);
   }
 }

@@ -11,6 +11,7 @@ import { COUNTER } from '../base/counters.ts';
 import type { TableReader } from '../table/table-reader.ts';
 import type { Batch } from '../wire/batch.ts';
 import { ParsedBatch } from '../wire/parsed-batch.ts';
+import type { ClusterGate } from './cluster-gate.ts';
 import { RateLimit } from './rate-limit.ts';
 import { SegmentList } from './segment.ts';
 
@@ -43,6 +44,10 @@ export class PathState {
   balancer: Balancer;
   /** Monotonic ms of this batch, as a signed number: V8 boxes unsigned ones from 2^31 on, which is 24.8 days. */
   now = 0;
+  /** What other dispatchers have a say in; undefined for a dispatcher alone, and on reader threads. */
+  cluster: ClusterGate | undefined = undefined;
+  /** This dispatcher knows the table of its cluster. Until then nothing of a service is forwarded. */
+  ready = true;
   /** The daemon is about to stop: nothing that asks a server for an answer goes in any more (classify.ts). */
   quiescing = false;
 
@@ -58,6 +63,9 @@ export class PathState {
   readonly service: Int32Array;
   /** `packPorts` of a request, `packEndpointPort` of a reply. */
   readonly key: Int32Array;
+  /** The dispatcher that tunnelled the packet here, 0 for those of the device; and how often it was tunnelled. */
+  readonly from: Uint32Array;
+  readonly hops: Uint8Array;
 
   constructor(parts: {
     readonly batch: Batch;
@@ -79,6 +87,8 @@ export class PathState {
     this.candidate = new Int32Array(parts.batch.capacity);
     this.service = new Int32Array(parts.batch.capacity);
     this.key = new Int32Array(parts.batch.capacity);
+    this.from = new Uint32Array(parts.batch.capacity);
+    this.hops = new Uint8Array(parts.batch.capacity);
   }
 }
 

@@ -10,6 +10,7 @@ import { COUNTER } from '../base/counters.ts';
 import {
   FLAG_ASSURED,
   FLAG_REPLIED,
+  FLAG_TOMBSTONE,
   flowMeta,
   NO_ROW,
   STATE_CLOSING,
@@ -17,7 +18,7 @@ import {
   STATE_UDP,
 } from '../table/flow-row.ts';
 import { PROTOCOL_TCP } from '../wire/protocol.ts';
-import { classifyBatch } from './classify.ts';
+import { classifyBatch, countArrivals } from './classify.ts';
 import { sendToClient, sendToServer } from './egress.ts';
 import type { HandoverRing } from './handover-ring.ts';
 import { count, KIND_DONE, KIND_PASS, KIND_REPLY, KIND_REQUEST, type PathState, pass } from './path-state.ts';
@@ -25,6 +26,7 @@ import { assuresDatagram, isFinished, isLasting, TCP_CHANGES } from './tcp-state
 
 const TO_DISPATCHER = COUNTER['to-dispatcher'];
 const DROP_RING_FULL = COUNTER['drop-ring-full'];
+const DROP_NOT_READY = COUNTER['drop-not-ready'];
 const READ_RETRIED = COUNTER['read-retried'];
 
 /**
@@ -40,6 +42,7 @@ export function processReaderBatch(
   now: number,
 ): number {
   state.now = now | 0;
+  countArrivals(state);
   classifyBatch(state);
   const packets = state.batch.rxCount;
   let handed = 0;
@@ -47,6 +50,7 @@ export function processReaderBatch(
     const kind = state.kind[index];
     if (kind === KIND_DONE) continue;
     if (kind === KIND_PASS) pass(state, index);
+    else if (!state.ready) count(state, DROP_NOT_READY);
     else if (kind === KIND_REQUEST && forwardRequest(state, index)) continue;
     else if (kind === KIND_REPLY && forwardReply(state, index)) continue;
     else if (ring.push(state.batch, words, index)) {
@@ -80,14 +84,14 @@ function forwardRequest(state: PathState, index: number): boolean {
     count(state, READ_RETRIED);
     return false;
   }
+  if ((flags & FLAG_TOMBSTONE) !== 0) return false;
   const oneWay = state.services.isOneWay(service);
   if (entry === STATE_UDP) {
     const unsure = (flags & FLAG_ASSURED) === 0;
     if (unsure && assuresDatagram(flags, oneWay, isLasting(openedAt, state.now))) return false;
   } else if (!isSettled(entry, flags, oneWay)) return false;
   // The generation here may be older than the entry, or its server down with "reset": the dispatcher thread decides.
-  if (!state.services.isServerOf(service, server) || state.services.serverResets(service, server))
-    return false;
+  if (!state.services.isServerOf(service, server) || state.services.endsFlows(service, server)) return false;
   table.touch(row, state.now);
   sendToServer(state, index, service, server, state.key[index]! & 0xffff);
   return true;

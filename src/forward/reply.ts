@@ -30,8 +30,14 @@ export function handleReply(state: PathState, table: DispatchTable, index: numbe
     state.key[index]!,
   );
   // A service that left the configuration is gone at once, its rows a little later.
-  if (row === NO_ROW || !state.services.isService(table.service(row)))
-    return count(state, DROP_REPLY_UNKNOWN);
+  if (row !== NO_ROW && state.services.isService(table.service(row)))
+    return forwardReply(state, table, row, index);
+  if (state.cluster === undefined) count(state, DROP_REPLY_UNKNOWN);
+  else state.cluster.reply(index);
+}
+
+/** Reply `index` belongs to the flow in `row`: the entry follows the packet, which goes to the client. Allocates nothing, never throws. */
+export function forwardReply(state: PathState, table: DispatchTable, row: number, index: number): void {
   table.touch(row, state.now);
   followServer(state, table, row, index);
   sendToClient(state, index, table.service(row), table.vipPort(row));
@@ -42,6 +48,7 @@ function followServer(state: PathState, table: DispatchTable, row: number, index
   if (state.parsed.protocol[index] !== PROTOCOL_TCP) {
     if ((flags & FLAG_REPLIED) !== 0) return;
     table.setFlags(row, flags | FLAG_REPLIED);
+    state.cluster?.changed(row);
     return assureSession(state, table, row, false);
   }
   const tcpFlags = state.parsed.tcpFlags[index]!;
@@ -50,6 +57,7 @@ function followServer(state: PathState, table: DispatchTable, row: number, index
   const after = afterServerSegment(before, flags, tcpFlags);
   if ((after & 0xff) !== flags) table.setFlags(row, after & 0xff);
   if (after >>> 8 !== before) table.setState(row, after >>> 8);
+  state.cluster?.changed(row);
   if (before === STATE_CLOSING && after >>> 8 !== STATE_CLOSING) count(state, FLOW_REVIVED);
   // A server's segment after the handshake, not the client's ACK alone, makes the session durable.
   if ((after & ~flags & FLAG_ASSURED) !== 0) assureSession(state, table, row, true);

@@ -16,6 +16,7 @@ import {
   FLAG_CLIENT_ACKED,
   FLAG_HOLDS,
   FLAG_REPLIED,
+  FLAG_TOMBSTONE,
   flowMeta,
   NO_ROW,
   STATE_CLOSING,
@@ -27,6 +28,7 @@ import { REASON_REMOVED, REASON_REOPENED } from '../table/release-reason.ts';
 import { PROTOCOL_TCP } from '../wire/protocol.ts';
 import { TCP_ACK, TCP_RST, TCP_SYN, tcpSequence } from '../wire/tcp.ts';
 import { answerReset } from './answer.ts';
+import type { ClusterGate } from './cluster-gate.ts';
 import { sendToServer } from './egress.ts';
 import { openFlow } from './open-flow.ts';
 import { count, type PathState } from './path-state.ts';
@@ -54,6 +56,7 @@ export function handleRequest(state: PathState, table: DispatchTable, index: num
   );
   const tcp = parsed.protocol[index] === PROTOCOL_TCP;
   if (row === NO_ROW) return handleMiss(state, table, index, tcp);
+  if (state.cluster !== undefined && mustAgree(state, table, row, index)) return state.cluster.request(index);
   if (tcp && opens(parsed.tcpFlags[index]!) && isReopened(state, table, row, index)) {
     table.remove(row, REASON_REOPENED);
     count(state, FLOW_REOPENED);
@@ -67,15 +70,31 @@ export function handleRequest(state: PathState, table: DispatchTable, index: num
     return handleMiss(state, table, index, tcp);
   }
   if (state.services.serverResets(service, server)) return endFlow(state, table, row, index);
+  forwardRequest(state, table, row, index);
+}
+
+/** Request `index` belongs to the flow in `row`: the entry follows the packet, which goes to its server. Allocates nothing, never throws. */
+export function forwardRequest(state: PathState, table: DispatchTable, row: number, index: number): void {
+  const service = state.service[index]!;
   table.touch(row, state.now);
-  if (tcp) followClient(state, table, row, index);
+  if (state.parsed.protocol[index] === PROTOCOL_TCP) followClient(state, table, row, index);
   else followDatagram(state, table, row, service);
-  sendToServer(state, index, service, server, state.key[index]! & 0xffff);
+  sendToServer(state, index, service, table.server(row), state.key[index]! & 0xffff);
+}
+
+/** Whether the packet, though it hits an entry, is one that dispatchers decide together (cluster-gate.ts). */
+function mustAgree(state: PathState, table: DispatchTable, row: number, index: number): boolean {
+  if (state.from[index] !== 0 || (table.flags(row) & FLAG_TOMBSTONE) !== 0) return true;
+  const service = state.service[index]!;
+  if (state.services.serverRebinds(service, table.server(row))) return true;
+  if (state.parsed.protocol[index] !== PROTOCOL_TCP || !opens(state.parsed.tcpFlags[index]!)) return false;
+  return initialSequence(state, index) !== table.isn(row) >>> 0;
 }
 
 /** No entry is hit: the packet opens a flow, or the policy decides. */
 function handleMiss(state: PathState, table: DispatchTable, index: number, tcp: boolean): void {
-  if (!tcp) openFlow(state, table, index, STATE_UDP, false);
+  if (state.cluster !== undefined) state.cluster.request(index);
+  else if (!tcp) openFlow(state, table, index, STATE_UDP, false);
   else if (opens(state.parsed.tcpFlags[index]!)) openFlow(state, table, index, STATE_OPENING, false);
   else handleUnknown(state, table, index);
 }
@@ -112,6 +131,7 @@ function followClient(state: PathState, table: DispatchTable, row: number, index
   const after = afterClientSegment(before, flags, tcpFlags, oneWay, lasting);
   if ((after & 0xff) !== flags) table.setFlags(row, after & 0xff);
   if (after >>> 8 !== before) table.setState(row, after >>> 8);
+  state.cluster?.changed(row);
   if (before === STATE_CLOSING && after >>> 8 !== STATE_CLOSING) count(state, FLOW_REVIVED);
   if (!oneWay || after >>> 8 !== STATE_ESTABLISHED) return;
   const assured = (after & FLAG_ASSURED) !== 0;
@@ -137,11 +157,13 @@ function followDatagram(state: PathState, table: DispatchTable, row: number, ser
   const lasting = isLasting(table.openedAt(row), state.now);
   if (!assuresDatagram(flags, state.services.isOneWay(service), lasting)) return;
   table.setFlags(row, flags | FLAG_ASSURED);
+  state.cluster?.changed(row);
   assureSession(state, table, row, true);
 }
 
 /** The entry's server is down and the service says `on-server-down: reset`. */
 function endFlow(state: PathState, table: DispatchTable, row: number, index: number): void {
+  if (state.cluster !== undefined) return endSharedFlow(state, state.cluster, table, row, index);
   table.remove(row, REASON_REMOVED);
   if (state.parsed.protocol[index] !== PROTOCOL_TCP) {
     // A datagram opens a flow at any time: the next server gets it.
@@ -151,6 +173,23 @@ function endFlow(state: PathState, table: DispatchTable, row: number, index: num
   } else if (opens(state.parsed.tcpFlags[index]!)) {
     openFlow(state, table, index, STATE_OPENING, false);
   } else answerReset(state, index);
+}
+
+/** The same, of a flow that the other dispatchers know: they must hear of its end. A datagram's flow moves, by the gate. */
+function endSharedFlow(
+  state: PathState,
+  cluster: ClusterGate,
+  table: DispatchTable,
+  row: number,
+  index: number,
+): void {
+  if (state.parsed.protocol[index] !== PROTOCOL_TCP) return cluster.request(index);
+  if (table.state(row) !== STATE_CLOSING) {
+    table.setState(row, STATE_CLOSING);
+    cluster.changed(row);
+  }
+  if ((state.parsed.tcpFlags[index]! & TCP_RST) !== 0) count(state, DROP_SERVER_DOWN);
+  else answerReset(state, index);
 }
 
 function handleUnknown(state: PathState, table: DispatchTable, index: number): void {

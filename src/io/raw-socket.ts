@@ -9,7 +9,7 @@
 
 import { constants } from 'node:os';
 import { LatchwayError } from '../base/fault.ts';
-import { isMapped } from '../wire/address.ts';
+import { type Address, isMapped } from '../wire/address.ts';
 import type { Batch } from '../wire/batch.ts';
 import { PROTOCOL_IPIP, PROTOCOL_IPV6 } from '../wire/protocol.ts';
 import type { Native } from './native.ts';
@@ -31,7 +31,14 @@ interface Lane {
   count: number;
 }
 
+/** Targets of the raw list from here on are dispatchers, by their index among the peers; those below are servers. */
+export const PEER_TARGET = 0x10000;
+
 export interface RawSenderOptions {
+  /** Source address of the outer packets; default: what the routes say. Its family is the only one that can be sent then. */
+  readonly source?: Address;
+  /** First of the 65,536 targets of the raw list that are this sender's; default 0, the servers. */
+  readonly firstTarget?: number;
   /** Interface to send by; default: what the routes say. */
   readonly device?: string;
   /** SO_MARK of the outer packets. */
@@ -46,6 +53,7 @@ export class RawSender {
   readonly #moved: number;
   /** By outer family and inner family: 4 in 4, 6 in 4, 4 in 6, 6 in 6. */
   readonly #lanes: readonly [Lane, Lane, Lane, Lane];
+  readonly #first: number;
   #ports = new Uint32Array(0);
 
   /**
@@ -56,19 +64,29 @@ export class RawSender {
     this.#native = loadNative();
     this.#tally = createTally();
     this.#moved = this.#native.layout.tallyMoved;
-    const settings: SocketOptions = { ...options, sendBytes: SEND_BYTES, receiveBytes: RECEIVE_BYTES };
+    this.#first = options.firstTarget ?? 0;
+    const { source, device, mark, ttl } = options;
+    const settings: SocketOptions = {
+      ...(device === undefined ? {} : { device }),
+      ...(mark === undefined ? {} : { mark }),
+      ...(ttl === undefined ? {} : { ttl }),
+      ...(source === undefined ? {} : { local: { address: source, port: 0 } }),
+      sendBytes: SEND_BYTES,
+      receiveBytes: RECEIVE_BYTES,
+    };
+    const family = source?.family;
     // What can be wrong (rights, device, mark) fails at the first, before anything is open.
     this.#lanes = [
-      createLane(openRaw(4, PROTOCOL_IPIP, settings)),
-      createLane(openRaw(4, PROTOCOL_IPV6, settings)),
-      createLane(openUnlessUnsupported(PROTOCOL_IPIP, settings)),
-      createLane(openUnlessUnsupported(PROTOCOL_IPV6, settings)),
+      createLane(family === 6 ? undefined : openRaw(4, PROTOCOL_IPIP, settings)),
+      createLane(family === 6 ? undefined : openRaw(4, PROTOCOL_IPV6, settings)),
+      createLane(family === 4 ? undefined : openUnlessUnsupported(PROTOCOL_IPIP, settings)),
+      createLane(family === 4 ? undefined : openUnlessUnsupported(PROTOCOL_IPV6, settings)),
     ];
   }
 
   /**
-   * Sends the raw list and empties it. A packet that is refused does not stop those behind it.
-   * @param addresses of the servers: words 4 s to 4 s + 3 are the address of server index s, host order.
+   * Sends what of the raw list has this sender's targets; the list stays. A packet that is refused does not stop those behind it.
+   * @param addresses of the targets: words 4 t to 4 t + 3 are the address of target `firstTarget` + t, host order.
    * @returns packets that were lost: refused by the kernel, without room in the queue, or without a server's address.
    * Allocates only when a batch is larger than any before; never throws.
    */
@@ -78,8 +96,11 @@ export class RawSender {
     const servers = addresses.length >>> 2;
     if (this.#ports.length < servers) this.#ports = new Uint32Array(servers);
     this.#reserve(batch.rawOffset.length);
+    let mine = 0;
     for (let index = 0; index < count; index++) {
-      const server = batch.rawServer[index]!;
+      const server = batch.rawServer[index]! - this.#first;
+      if (server < 0 || server >= PEER_TARGET) continue;
+      mine++;
       if (server >= servers) continue;
       const offset = batch.rawOffset[index]!;
       const word = server * 4;
@@ -93,8 +114,7 @@ export class RawSender {
     }
     let sent = 0;
     for (let index = 0; index < 4; index++) sent += this.#flush(this.#lanes[index]!, batch.bytes, addresses);
-    batch.rawCount = 0;
-    return count - sent;
+    return mine - sent;
   }
 
   /** Closes the sockets. A second call does nothing. */

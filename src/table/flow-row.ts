@@ -55,6 +55,9 @@ export const FLAG_ASSURED = 16;
 /** The flow is one of those that its client's session entry counts. */
 export const FLAG_HOLDS = 32;
 
+/** The flow is over and only keeps late news of itself out (clusters): packets that hit it are no hits. */
+export const FLAG_TOMBSTONE = 64;
+
 /** No row: not found, or free. */
 export const NO_ROW = -1;
 /** Insertion refused: no free row, or both buckets of a key are full. */

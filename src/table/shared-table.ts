@@ -145,6 +145,11 @@ export class SharedTable {
     return this.load(row, PORTS) & 0xffff;
   }
 
+  /** `packEndpointPort`, unsigned; 0 when replies do not come by here. */
+  endpointPort(row: number): number {
+    return this.words[row * ROW_WORDS + ENDPOINT_PORT]! >>> 0;
+  }
+
   isSession(row: number): boolean {
     return this.load(row, META) < 0;
   }

@@ -42,6 +42,7 @@ export function makeService(index: number, changes: Partial<ServiceSpec> = {}): 
     affinity: { kind: 'flow' },
     unknown: 'reset',
     onServerDown: 'keep',
+    lock: 'auto',
     timeoutsMs: {
       tcpEstablished: 900_000,
       tcpOpening: 30_000,

@@ -1,0 +1,53 @@
+/** The protocol's own counters, carried over to the thread's row of counters. */
+import { COUNTER } from '../../base/counters.ts';
+import type { CoreCounter } from '../../cluster/context.ts';
+import type { LinkCounters } from '../../cluster/link.ts';
+import type { ClusterNode } from '../../cluster/node.ts';
+
+const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
+  ['locksPlaced', COUNTER['lock-placed']],
+  ['locksLearnt', COUNTER['lock-learnt']],
+  ['locksYielded', COUNTER['lock-yielded']],
+  ['locksVoided', COUNTER['lock-voided']],
+  ['locksEndedEmpty', COUNTER['lock-ended-empty']],
+  ['attemptsAdopted', COUNTER['lock-adopted']],
+  ['grantsByTimeout', COUNTER['grant-by-timeout']],
+  ['questions', COUNTER['question-asked']],
+  ['questionsUnanswered', COUNTER['question-unanswered']],
+  ['updates', COUNTER['update-sent']],
+  ['refreshes', COUNTER['refresh-sent']],
+  ['conflicts', COUNTER['entry-conflict']],
+  ['replyCollisions', COUNTER['reply-collision']],
+  ['refusedOld', COUNTER['entry-refused-old']],
+  ['unknownService', COUNTER['entry-unknown-service']],
+  ['rebound', COUNTER['flow-rebound']],
+  ['stateless', COUNTER['forwarded-stateless']],
+];
+
+const OF_LINK: readonly (readonly [keyof LinkCounters, number])[] = [
+  ['refusedHeader', COUNTER['cluster-refused-header']],
+  ['refusedSeal', COUNTER['cluster-refused-seal']],
+  ['refusedReplay', COUNTER['cluster-refused-replay']],
+  ['refusedRecords', COUNTER['cluster-refused-records']],
+];
+const REFUSED_LIFE = COUNTER['cluster-refused-life'];
+const REPAIRED = COUNTER['cluster-repaired'];
+
+export class MemberCounters {
+  readonly #row: Float64Array;
+
+  constructor(row: Float64Array) {
+    this.#row = row;
+  }
+
+  update(node: ClusterNode): void {
+    const row = this.#row;
+    const { counters } = node.core.context;
+    for (const [name, at] of OF_CORE) row[at] = counters[name];
+    for (const [name, at] of OF_LINK) row[at] = node.link.counters[name];
+    row[REFUSED_LIFE] = node.unbelieved;
+    let repaired = 0;
+    for (const { stream } of node.membership.members.values()) repaired += stream.repaired;
+    row[REPAIRED] = repaired;
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * The protocol's entries, kept in the dispatch table: one row and its columns an entry.
+ *
+ * An `Entry` is made from a row when the core asks, and written back whole by `put`. Entries of services or servers that this configuration does not know
+ * (yet) are kept aside, so that dispatchers in the middle of a reload understand each other; `generationChanged` takes them up.
+ */
+
+import { PROTOCOL_UDP } from '../../balance/generation.ts';
+import { BIT_TOMBSTONE, type Entry } from '../../cluster/entry.ts';
+import { KIND_FLOW, KIND_SESSION, ReplyKey, SessionKey } from '../../cluster/session-key.ts';
+import type { EntryStore } from '../../cluster/store.ts';
+import type { PathState } from '../../forward/path-state.ts';
+import { holdSession } from '../../forward/session.ts';
+import type { DispatchTable } from '../../table/dispatch-table.ts';
+import {
+  FLAG_HOLDS,
+  flowMeta,
+  MAX_IDLE_MS,
+  NO_ROW,
+  packEndpointPort,
+  packPorts,
+  STATE_FREE,
+  STATE_OPENING,
+  STATE_SESSION,
+  STATE_UDP,
+  sessionMeta,
+  TABLE_FULL,
+} from '../../table/flow-row.ts';
+import { EntryColumns } from './entry-columns.ts';
+import { type Ids, UNKNOWN } from './ids.ts';
+import { flagsOfBits, stateOfBits } from './row-bits.ts';
+
+/** Entries kept aside; more are forgotten, and digests bring them when their time has come. */
+const MAX_ASIDE = 65_536;
+/** Rows that one early drop may cost. */
+const DROPS_PER_PUT = 2;
+
+export class RowStore implements EntryStore {
+  readonly columns: EntryColumns;
+  /** Protocol time of the running step, ms; the same moment in the table's time is `state.now`. */
+  now = 0;
+  readonly #table: DispatchTable;
+  readonly #state: PathState;
+  readonly #ids: Ids;
+  readonly #aside = new Map<string, Entry>();
+
+  constructor(table: DispatchTable, state: PathState, ids: Ids) {
+    this.#table = table;
+    this.#state = state;
+    this.#ids = ids;
+    this.columns = new EntryColumns(table.capacity);
+  }
+
+  get size(): number {
+    return this.#table.size + this.#aside.size;
+  }
+
+  /** Entries of services or servers that are not known here. */
+  get aside(): number {
+    return this.#aside.size;
+  }
+
+  find(key: SessionKey): Entry | undefined {
+    const row = this.rowOf(key);
+    if (row !== NO_ROW) return this.entry(row, key);
+    return this.#aside.size === 0 ? undefined : this.#aside.get(key.text);
+  }
+
+  findReply(reply: ReplyKey): Entry | undefined {
+    const { services } = this.#state;
+    const [s0, s1, s2, s3] = reply.server;
+    const endpoint = services.findEndpoint(s0 | 0, s1 | 0, s2 | 0, s3 | 0, reply.protocol);
+    if (endpoint < 0) return undefined;
+    const endpointPort = packEndpointPort(endpoint, reply.serverPort);
+    const [a0, a1, a2, a3] = reply.client;
+    const table = this.#table;
+    const hash = table.hashReverse(a0 | 0, a1 | 0, a2 | 0, a3 | 0, reply.clientPort, endpointPort);
+    const row = table.findReverse(hash, a0 | 0, a1 | 0, a2 | 0, a3 | 0, reply.clientPort, endpointPort);
+    return row === NO_ROW ? undefined : this.entry(row, undefined);
+  }
+
+  put(entry: Entry, reply: ReplyKey | undefined): boolean {
+    const { key } = entry;
+    const service = this.#ids.serviceIndex(key.service);
+    const server = this.#ids.serverIndex(entry.server);
+    if (service === UNKNOWN || server === UNKNOWN || !this.#state.services.isServerOf(service, server)) {
+      this.#removeRow(key);
+      if (this.#aside.size >= MAX_ASIDE && !this.#aside.has(key.text)) return false;
+      this.#aside.set(key.text, entry);
+      return true;
+    }
+    if (this.#aside.size > 0) this.#aside.delete(key.text);
+    const endpointPort = this.#endpointPort(reply);
+    const row = this.rowOf(key);
+    if (row !== NO_ROW && this.#fits(row, server, endpointPort, key)) {
+      this.#write(row, entry);
+      return true;
+    }
+    const held = row !== NO_ROW && this.#isHeld(row);
+    if (row !== NO_ROW && key.kind === KIND_SESSION) {
+      // A session that moves keeps its row, and with it its holds.
+      this.#table.moveSession(row, server);
+      this.#write(row, entry);
+      return true;
+    }
+    if (row !== NO_ROW) this.#table.remove(row);
+    const made = this.#insert(entry, service, server, endpointPort);
+    if (made === TABLE_FULL) return false;
+    this.#write(made, entry);
+    const over = (entry.bits & BIT_TOMBSTONE) !== 0;
+    if (!over && (held || row === NO_ROW)) this.#hold(made, service, key);
+    return true;
+  }
+
+  remove(key: SessionKey): void {
+    this.#removeRow(key);
+    if (this.#aside.size > 0) this.#aside.delete(key.text);
+  }
+
+  scan(cursor: number, count: number, visit: (entry: Entry) => void): number {
+    const table = this.#table;
+    const end = Math.min(table.usedRows, cursor + count);
+    for (let row = cursor; row < end; row++) {
+      if (table.state(row) === STATE_FREE) continue;
+      const entry = this.entry(row, undefined);
+      if (entry !== undefined) visit(entry);
+    }
+    return end < table.usedRows ? end : 0;
+  }
+
+  /** @returns row of the key, or NO_ROW. */
+  rowOf(key: SessionKey): number {
+    const service = this.#ids.serviceIndex(key.service);
+    if (service === UNKNOWN) return NO_ROW;
+    const table = this.#table;
+    const [a0, a1, a2, a3] = key.client;
+    const session = key.kind === KIND_SESSION;
+    const ports = session ? 0 : packPorts(key.clientPort, key.vipPort);
+    const meta = session ? sessionMeta(service) : flowMeta(service);
+    const hash = table.hashForward(a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports, meta);
+    return table.findForward(hash, a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports, meta);
+  }
+
+  /** The key of a row. */
+  keyOf(row: number): SessionKey {
+    const table = this.#table;
+    const session = table.isSession(row);
+    return new SessionKey(
+      this.#ids.serviceId(table.service(row)),
+      session ? KIND_SESSION : KIND_FLOW,
+      [
+        table.clientWord(row, 0) >>> 0,
+        table.clientWord(row, 1) >>> 0,
+        table.clientWord(row, 2) >>> 0,
+        table.clientWord(row, 3) >>> 0,
+      ],
+      session ? 0 : table.clientPort(row),
+      session ? 0 : table.vipPort(row),
+    );
+  }
+
+  /** The entry in a row; undefined when its service or server is gone. */
+  entry(row: number, key: SessionKey | undefined): Entry | undefined {
+    const table = this.#table;
+    const { columns } = this;
+    const server = this.#ids.serverId(table.server(row));
+    if (server === 0 || this.#ids.serviceId(table.service(row)) === 0) return undefined;
+    const held = table.isSession(row) && table.isn(row) > 0;
+    return {
+      key: key ?? this.keyOf(row),
+      isn: table.isSession(row) ? 0 : table.isn(row) >>> 0,
+      previousIsn: columns.previousIsn(row),
+      generation: columns.generation[row]!,
+      server,
+      origin: columns.origin[row]!,
+      bits: columns.bits[row]!,
+      openedAt: this.#fromTable(table.openedAt(row)),
+      lastSeen: held ? this.now : this.#fromTable(table.lastSeen(row)),
+      refreshedAt: this.#fromTable(columns.refreshedAt[row]!),
+      sharedBits: columns.sharedBits[row]!,
+    };
+  }
+
+  /** Services or servers have changed: what was kept aside may be known now. */
+  generationChanged(): void {
+    for (const entry of [...this.#aside.values()]) {
+      if (this.#ids.serviceIndex(entry.key.service) === UNKNOWN) continue;
+      if (this.#ids.serverIndex(entry.server) === UNKNOWN) continue;
+      this.#aside.delete(entry.key.text);
+      this.put(entry, this.replyOf(entry.key, entry.server));
+    }
+  }
+
+  /** Reply tuple of a flow on a server, or undefined where replies do not come back, or the other flow that has it is first. */
+  replyOf(key: SessionKey, serverId: number): ReplyKey | undefined {
+    const { services } = this.#state;
+    const service = this.#ids.serviceIndex(key.service);
+    const server = this.#ids.serverIndex(serverId);
+    if (service === UNKNOWN || server === UNKNOWN || key.kind === KIND_SESSION || services.isOneWay(service))
+      return undefined;
+    const at = server * 4;
+    const words = services.serverAddress;
+    return new ReplyKey(
+      services.protocol[service]!,
+      [words[at]! >>> 0, words[at + 1]! >>> 0, words[at + 2]! >>> 0, words[at + 3]! >>> 0],
+      services.serverPort[server]! || key.vipPort,
+      key.client,
+      key.clientPort,
+    );
+  }
+
+  #endpointPort(reply: ReplyKey | undefined): number {
+    if (reply === undefined) return 0;
+    const [s0, s1, s2, s3] = reply.server;
+    const endpoint = this.#state.services.findEndpoint(s0 | 0, s1 | 0, s2 | 0, s3 | 0, reply.protocol);
+    return endpoint < 0 ? 0 : packEndpointPort(endpoint, reply.serverPort);
+  }
+
+  #fits(row: number, server: number, endpointPort: number, key: SessionKey): boolean {
+    const table = this.#table;
+    if (table.server(row) !== server) return false;
+    return key.kind === KIND_SESSION || table.endpointPort(row) === endpointPort >>> 0;
+  }
+
+  #isHeld(row: number): boolean {
+    return (this.#table.flags(row) & FLAG_HOLDS) !== 0;
+  }
+
+  #write(row: number, entry: Entry): void {
+    const table = this.#table;
+    const { columns } = this;
+    const session = entry.key.kind === KIND_SESSION;
+    const renewed = !session && table.isn(row) >>> 0 !== entry.isn;
+    const kept = renewed ? table.flags(row) & FLAG_HOLDS : table.flags(row);
+    const state = stateOfBits(this.#kindOf(row, session), entry.bits);
+    table.setFlags(row, kept | flagsOfBits(entry.bits));
+    if (table.state(row) !== state) table.setState(row, state);
+    if (!session) table.setIsn(row, entry.isn);
+    table.setTimes(row, this.#toTable(entry.lastSeen), this.#toTable(entry.openedAt));
+    columns.bits[row] = entry.bits;
+    columns.sharedBits[row] = entry.sharedBits;
+    columns.generation[row] = entry.generation;
+    columns.origin[row] = entry.origin;
+    columns.refreshedAt[row] = this.#toTable(entry.refreshedAt);
+    columns.setPreviousIsn(row, entry.previousIsn);
+  }
+
+  #kindOf(row: number, session: boolean): number {
+    if (session) return STATE_SESSION;
+    const udp = this.#state.services.protocol[this.#table.service(row)] === PROTOCOL_UDP;
+    return udp ? STATE_UDP : STATE_OPENING;
+  }
+
+  #insert(entry: Entry, service: number, server: number, endpointPort: number): number {
+    const { key } = entry;
+    const table = this.#table;
+    const [a0, a1, a2, a3] = key.client;
+    const session = key.kind === KIND_SESSION;
+    const ports = session ? 0 : packPorts(key.clientPort, key.vipPort);
+    const meta = session ? sessionMeta(service) : flowMeta(service);
+    const udp = this.#state.services.protocol[service] === PROTOCOL_UDP;
+    const kind = session ? STATE_SESSION : udp ? STATE_UDP : STATE_OPENING;
+    const forward = table.hashForward(a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports, meta);
+    const reverse =
+      endpointPort === 0
+        ? 0
+        : table.hashReverse(a0 | 0, a1 | 0, a2 | 0, a3 | 0, key.clientPort, endpointPort);
+    for (let tries = 0; ; tries++) {
+      const row = table.insert(
+        forward,
+        reverse,
+        a0,
+        a1,
+        a2,
+        a3,
+        ports,
+        meta,
+        endpointPort,
+        server,
+        stateOfBits(kind, entry.bits),
+        session ? 0 : entry.isn,
+        this.#toTable(entry.lastSeen),
+      );
+      if (row !== TABLE_FULL || tries >= DROPS_PER_PUT || !table.earlyDrop(this.#state.now)) return row;
+    }
+  }
+
+  /** A flow of a service with sessions takes hold of its client's, if it is known. */
+  #hold(row: number, service: number, key: SessionKey): void {
+    const { services } = this.#state;
+    if (key.kind === KIND_SESSION || !services.isSession(service)) return;
+    const session = this.rowOf(this.sessionOf(service, key));
+    if (session !== NO_ROW) holdSession(this.#table, session, row);
+  }
+
+  /** The session that a flow of this service belongs to. */
+  sessionOf(service: number, flow: SessionKey): SessionKey {
+    const { mask } = this.#state.services;
+    const at = service * 4;
+    const [a0, a1, a2, a3] = flow.client;
+    return new SessionKey(
+      flow.service,
+      KIND_SESSION,
+      [
+        (a0 & mask[at]!) >>> 0,
+        (a1 & mask[at + 1]!) >>> 0,
+        (a2 & mask[at + 2]!) >>> 0,
+        (a3 & mask[at + 3]!) >>> 0,
+      ],
+      0,
+      0,
+    );
+  }
+
+  #removeRow(key: SessionKey): void {
+    const row = this.rowOf(key);
+    if (row !== NO_ROW) this.#table.remove(row);
+  }
+
+  /** A moment of the table in the protocol's time. One ahead is now. */
+  #fromTable(then: number): number {
+    const elapsed = (this.#state.now - then) >>> 0;
+    return elapsed > MAX_IDLE_MS ? this.now : this.now - elapsed;
+  }
+
+  #toTable(moment: number): number {
+    return (this.#state.now - Math.max(0, Math.round(this.now - moment))) >>> 0;
+  }
+}
