@@ -334,7 +334,8 @@ export class Core {
     const lock = this.locks.valid(claim.key);
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);
     else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);
-    else if (claim.generation === 0 && this.flood.admitNew()) {
+    else if (claim.generation === 0 && claim.previousIsn === NO_ISN && this.flood.admitNew()) {
+      // Not where an ended incarnation is held: its entry would catch what follows this SYN, and no room is taken anew.
       const server = this.context.environment.hashSelect(claim.key);
       if (server === NO_SERVER) this.context.drop(waiting.packet, 'no-server');
       else this.stateless(waiting.packet, waiting.packet.flow!, server);
