@@ -56,6 +56,7 @@ export class SimulatedDispatcher {
   readonly rate: number;
   readonly offset: number;
   readonly startedAt: number;
+  readyAt = Number.POSITIVE_INFINITY;
   alive = true;
   /** Gets packets from the routers. */
   routed = false;

@@ -117,6 +117,7 @@ export class SimulatedWorld {
   becameReady(dispatcher: SimulatedDispatcher): void {
     const { now } = this.timeline;
     dispatcher.routed = true;
+    dispatcher.readyAt = now;
     // What only a dispatcher that has just died had sent, nobody can repair but digests.
     if (now - this.faults.crashedAt <= EVENED_OUT_MS) return;
     // Who is cut off may be ready with what it has (rule 17).

@@ -12,6 +12,8 @@ const SEEDS = Number(process.env['LATCHWAY_SEEDS'] ?? 5_000);
 /** Seeds that found a hole in the protocol. */
 const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] = [
   ['a port is used again in a flood: its old entry would catch the ACK', 28, {}],
+  ['one that joined after a flood resets what was forwarded by hash', 1_339, {}],
+  ['the flows of one client are rebound to different servers', 836, {}],
 ];
 
 describe('simulation', () => {
