@@ -9,6 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cluster } from './cluster.mjs';
 import { inNamespace, ipBatch, run } from './host.mjs';
 import { line } from './line.mjs';
 import { dnatRules } from './nftables.mjs';
@@ -17,18 +18,18 @@ import { isOwned, labs, register, remove, sweep } from './registry.mjs';
 import { single } from './single.mjs';
 
 /** The topologies by name. */
-export const TOPOLOGIES = { line, single };
+export const TOPOLOGIES = { cluster, line, single };
 
 export const PROJECT = dirname(dirname(fileURLToPath(import.meta.url)));
 const TOOLS = join(PROJECT, 'netns', 'tools');
 
 /**
- * `on`: as the kernel makes them. `egress-tx-off`: d1's interfaces complete checksums in software, so that a packet
+ * `on`: as the kernel makes them. `egress-tx-off`: the dispatchers' interfaces complete checksums in software, so that a packet
  * whose partial checksum was mistaken for a full one arrives broken. `off`: neither checksum nor segmentation
  * offload anywhere: only packets as they would be on a wire.
  * @typedef {'on' | 'egress-tx-off' | 'off'} Offloads
  *
- * @typedef {import('./single.mjs').SingleOptions & {
+ * @typedef {import('./single.mjs').SingleOptions & import('./cluster.mjs').ClusterOptions & {
  *   topology?: keyof typeof TOPOLOGIES, offloads?: Offloads, nftables?: string, kept?: boolean
  * }} LabOptions `nftables`: a ruleset for d1; `kept`: the lab stays when this process ends
  */
@@ -165,7 +166,7 @@ export class Lab {
   setOffloads(mode) {
     for (const [host, device] of this.devices) {
       const whole = mode === 'off' ? 'off' : 'on';
-      const checksums = mode === 'off' || (mode === 'egress-tx-off' && host === 'd1') ? 'off' : 'on';
+      const checksums = mode === 'off' || (mode === 'egress-tx-off' && /^d\d$/.test(host)) ? 'off' : 'on';
       // Without checksum offload the kernel switches segmentation offload off by itself.
       const flags = ['tx', checksums, 'tso', checksums, 'gso', whole, 'gro', whole];
       run(inNamespace(this.namespace(host), ['ethtool', '-K', device, ...flags]));

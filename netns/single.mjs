@@ -38,13 +38,13 @@
  */
 
 export const CLIENT = { 4: '198.51.100.2', 6: '2001:db8:c::2' };
-const ROUTER_TO_CLIENT = { 4: '198.51.100.1', 6: '2001:db8:c::1' };
+export const ROUTER_TO_CLIENT = { 4: '198.51.100.1', 6: '2001:db8:c::1' };
 const UPLINK_ROUTER = { 4: '10.0.1.254', 6: '2001:db8:1::fe' };
 const UPLINK_DISPATCHER = { 4: '10.0.1.1', 6: '2001:db8:1::1' };
 const LAN_DISPATCHER = { 4: '10.0.2.254', 6: '2001:db8:2::fe' };
 const LAN_ROUTER = { 4: '10.0.2.253', 6: '2001:db8:2::fd' };
-const VIP_NETWORK = { 4: '192.0.2.0/24', 6: '2001:db8:f::/64' };
-const CLIENT_POOL = { 4: '198.18.0.0/15', 6: '2001:db8:cccc::/48' };
+export const VIP_NETWORK = { 4: '192.0.2.0/24', 6: '2001:db8:f::/64' };
+export const CLIENT_POOL = { 4: '198.18.0.0/15', 6: '2001:db8:cccc::/48' };
 const DIRECT_TABLE = 100;
 const MAX_SERVERS = 8;
 
@@ -68,20 +68,20 @@ export function serverAddress(number, family) {
   return family === 4 ? `10.0.2.${10 + number}` : `2001:db8:2::${10 + number}`;
 }
 
-const QUIET_IPV6 = [
+export const QUIET_IPV6 = [
   'net.ipv6.conf.default.accept_dad=0',
   'net.ipv6.conf.default.dad_transmits=0',
   'net.ipv6.conf.all.accept_ra=0',
   'net.ipv6.conf.default.accept_ra=0',
 ];
-const OPEN_PATHS = ['net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0'];
-const FORWARDING = ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'];
+export const OPEN_PATHS = ['net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0'];
+export const FORWARDING = ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'];
 
 /**
  * @param {string} device
  * @param {{ 4: string, 6: string }} address
  */
-function attach(device, address) {
+export function attach(device, address) {
   return [
     `link set ${device} up`,
     `addr add ${address[4]}/24 dev ${device}`,
@@ -90,12 +90,12 @@ function attach(device, address) {
 }
 
 /** @param {{ 4: string, 6: string }} gateway @param {string} [table] */
-function defaultRoutes(gateway, table = '') {
+export function defaultRoutes(gateway, table = '') {
   return [`route add default via ${gateway[4]}${table}`, `route add default via ${gateway[6]}${table}`];
 }
 
 /** @returns {Host} */
-function client() {
+export function client() {
   return {
     name: 'client',
     sysctls: [...OPEN_PATHS, ...QUIET_IPV6, 'net.ipv6.ip_nonlocal_bind=1', 'net.ipv4.tcp_tw_reuse=1'],

@@ -116,6 +116,8 @@ export interface Peer {
   /** Known to be stopped: it said so, or was silent beyond any partition that we wait out. */
   stopped: boolean;
   flooding: boolean;
+  /** It is, or remembers that somebody was a while ago. */
+  flooded: boolean;
 }
 
 /** Both directions work: it can take part in a lock. */
@@ -215,7 +217,16 @@ export class Context {
     this.peers = new Map(
       options.peers.map((node) => [
         node,
-        { node, tag: 0, up: false, hearsMe: false, ready: false, stopped: false, flooding: false },
+        {
+          node,
+          tag: 0,
+          up: false,
+          hearsMe: false,
+          ready: false,
+          stopped: false,
+          flooding: false,
+          flooded: false,
+        },
       ]),
     );
   }

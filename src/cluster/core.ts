@@ -252,14 +252,35 @@ export class Core {
     if (packet.from !== NOBODY) this.entries.sendTo(packet.from, entry, 'answer');
   }
 
-  /** Rule 10: the server is dead; a confirm lock names the generation that replaces this one. */
+  /**
+   * Rule 10: the server is dead; a confirm lock names the generation that replaces this one. Where flows of a client stay
+   * together its session moves first, and each flow follows it.
+   */
   rebind(waiting: Waiting, entry: Entry): void {
+    const { context } = this;
+    const { session } = waiting.packet;
+    const held = session === undefined ? undefined : context.store.find(session);
+    if (
+      session !== undefined &&
+      held !== undefined &&
+      context.environment.isDown(session.service, held.server)
+    ) {
+      this.lockFor(waiting, {
+        key: session,
+        isn: 0,
+        previousIsn: NO_ISN,
+        generation: held.generation + 1,
+        proposal: NO_SERVER,
+        confirm: true,
+      });
+      return;
+    }
     this.lockFor(waiting, {
       key: entry.key,
       isn: entry.isn,
       previousIsn: entry.previousIsn,
       generation: entry.generation + 1,
-      proposal: NO_SERVER,
+      proposal: held?.server ?? NO_SERVER,
       confirm: true,
     });
   }
@@ -334,7 +355,8 @@ export class Core {
     const lock = this.locks.valid(claim.key);
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);
     else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);
-    else if (claim.generation === 0 && this.flood.admitNew()) {
+    else if (claim.generation === 0 && claim.previousIsn === NO_ISN && this.flood.admitNew()) {
+      // Not where an ended incarnation is held: its entry would catch what follows this SYN, and no room is taken anew.
       const server = this.context.environment.hashSelect(claim.key);
       if (server === NO_SERVER) this.context.drop(waiting.packet, 'no-server');
       else this.stateless(waiting.packet, waiting.packet.flow!, server);

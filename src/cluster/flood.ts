@@ -58,12 +58,19 @@ export class Flood {
     return this.context.now < this.until;
   }
 
-  /** Whether any dispatcher is, or was a while ago. */
-  get anywhere(): boolean {
+  /** Whether any dispatcher is or was a while ago, as far as this one saw: what it says in its heartbeats. */
+  get remembered(): boolean {
     const { context } = this;
     let flooding = this.here;
     for (const peer of context.peers.values()) flooding ||= peer.flooding && peer.up;
     if (flooding) this.lastAnywhere = context.now;
     return context.now - this.lastAnywhere <= context.settings.floodMemoryMs;
+  }
+
+  /** The same, as far as anybody remembers: one that joined after the flood takes the others' word. */
+  get anywhere(): boolean {
+    if (this.remembered) return true;
+    for (const peer of this.context.peers.values()) if (peer.flooded && peer.up) return true;
+    return false;
   }
 }

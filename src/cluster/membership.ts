@@ -109,6 +109,7 @@ export class Membership {
     peer.hearsMe = false;
     peer.ready = false;
     peer.flooding = false;
+    peer.flooded = false;
     peer.stopped = false;
     member.heardAt = now;
     return changes;
@@ -133,6 +134,7 @@ export class Membership {
     peer.hearsMe = hearsMe;
     peer.ready = record.ready;
     peer.flooding = record.flooding;
+    peer.flooded = record.flooded;
     member.configuration = record.configuration;
     member.version = record.version;
     member.beatHeardAt = now;

@@ -4,8 +4,8 @@
  *     type   body (big-endian)
  *     32 hello            challenge 16
  *     33 hello-ack        echo 16
- *     34 heartbeat        flags u8 (1 ready, 2 flooding), last broadcast sequence u48, configuration hash u32,
- *                         protocol version u8, count u8, count x (node u32, incarnation tag u32)
+ *     34 heartbeat        flags u8 (1 ready, 2 flooding, 4 a flood is remembered), last broadcast sequence u48,
+ *                         configuration hash u32, protocol version u8, count u8, count x (node u32, incarnation tag u32)
  *     35 repair-request   count u8, count x sequence u48
  *     36 repair           held ms u32, size u16, the sealed datagram as it was
  *     37 gone             count u8, count x sequence u48
@@ -26,6 +26,8 @@ export interface HeartbeatRecord {
   readonly type: 'heartbeat';
   readonly ready: boolean;
   readonly flooding: boolean;
+  /** A flood is remembered: a joiner has no memory of its own. */
+  readonly flooded: boolean;
   /** Last sequence of the broadcast stream: shows the loss of its tail. */
   readonly lastSequence: number;
   readonly configuration: number;
@@ -84,7 +86,7 @@ export function writeControl(writer: ByteWriter, record: ControlRecord): void {
       writer.raw(record.echo);
       break;
     case 'heartbeat':
-      writer.u8((record.ready ? 1 : 0) | (record.flooding ? 2 : 0));
+      writer.u8((record.ready ? 1 : 0) | (record.flooding ? 2 : 0) | (record.flooded ? 4 : 0));
       writer.u48(record.lastSequence);
       writer.u32(record.configuration);
       writer.u8(record.version);
@@ -154,6 +156,7 @@ function readHeartbeat(reader: ByteReader): HeartbeatRecord {
     type: 'heartbeat',
     ready: (flags & 1) !== 0,
     flooding: (flags & 2) !== 0,
+    flooded: (flags & 4) !== 0,
     lastSequence,
     configuration,
     version,

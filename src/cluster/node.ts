@@ -194,6 +194,7 @@ export class ClusterNode {
       type: 'heartbeat',
       ready: context.ready,
       flooding: flood.here,
+      flooded: flood.remembered,
       lastSequence: this.link.ring.last,
       configuration: this.options.configuration,
       version: PROTOCOL_VERSION,

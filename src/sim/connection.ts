@@ -1,7 +1,7 @@
 /**
- * A client's connection as the simulation has it: SYN, some exchanges, FIN, each repeated until answered; or a burst of
- * UDP datagrams. Whatever it sends goes to any dispatcher that routers know; repeats of its SYN go to the same one, as
- * `announce` assumes.
+ * A client's connection as the simulation has it: SYN, some exchanges, FIN, each repeated until answered; or UDP
+ * datagrams, a burst and some stragglers. Whatever it sends goes to any dispatcher that routers know; repeats of its SYN
+ * go to the same one, as `announce` assumes.
  */
 
 import type { NodeId } from '../cluster/identity.ts';
@@ -18,6 +18,8 @@ export interface Connection {
   readonly isn: number;
   /** Exchanges of data between SYN and FIN. */
   readonly exchanges: number;
+  /** Nobody is there to answer: a flood's. */
+  readonly spoofed: boolean;
   /** What it waits for: -1 SYN-ACK, 0 and up the answer to that exchange, `exchanges` the FIN-ACK. */
   step: number;
   tries: number;
@@ -27,6 +29,8 @@ export interface Connection {
   finished: boolean;
   /** The dispatcher died with what it alone knew, or its SYN was repeated elsewhere. */
   excused: boolean;
+  /** Its server died: it need not come to its end. */
+  doomed: boolean;
   /** Servers that accepted its SYN. */
   readonly servers: Set<number>;
 }

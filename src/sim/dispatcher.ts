@@ -1,8 +1,8 @@
 /**
- * One dispatcher of the simulation: a real cluster node over a Map store, with a clock of its own.
+ * One dispatcher of the simulation: a real cluster node over a Map store, with a clock and a pace of its own.
  *
  * Its packet path is the least that will do: every packet goes to the core, FIN and RST are noted after they were
- * forwarded. A clock may drift; only durations on it mean anything.
+ * forwarded. A clock may drift; only durations on it mean anything. A slow dispatcher does everything late, in order.
  */
 
 import type { Prng } from '../base/prng.ts';
@@ -11,29 +11,39 @@ import type { ClusterSeed, NodeId } from '../cluster/identity.ts';
 import { ClusterNode, type NodeEffect, type NodeEvent } from '../cluster/node.ts';
 import { MapStore } from '../cluster/store.ts';
 import type { SimulationOptions } from './options.ts';
+import { PlainSealer } from './plain-sealer.ts';
 import type { Timeline } from './timeline.ts';
 
-export const CLUSTER_SEED: ClusterSeed = { low: 0x1234567, high: 0x89abcde };
+const CLUSTER_SEED: ClusterSeed = { low: 0x1234567, high: 0x89abcde };
+const CLUSTER_KEY = Buffer.alloc(32, 0x5a);
+/** New sessions a second that a dispatcher admits where a flood is part of the run. */
+export const FLOOD_RATE = 80;
+/** A slow dispatcher is late by up to so much for each thing it does, ms, and never further behind than this. */
+const SLOW_MS = 8;
+const BEHIND_MS = 150;
 
 /** Time-outs that fit a run of seconds. */
 export function simulationSettings(options: SimulationOptions): Settings {
   return {
     ...DEFAULT_SETTINGS,
     confirmTimeoutMs: options.confirmTimeoutMs,
+    newSessionsPerSecond: options.floods > 0 ? FLOOD_RATE : DEFAULT_SETTINGS.newSessionsPerSecond,
     tombstoneMs: 6_000,
     rememberMs: 6_000,
-    sweepMs: 25,
+    sweepMs: 50,
   };
 }
 
 export interface DispatcherHooks {
   readonly environment: (self: NodeId) => Environment;
-  readonly effect: (dispatcher: SimulatedDispatcher, effect: NodeEffect) => void;
+  readonly transmit: (from: NodeId, to: NodeId, bytes: Buffer) => void;
+  readonly effect: (
+    dispatcher: SimulatedDispatcher,
+    effect: Exclude<NodeEffect, { readonly kind: 'transmit' }>,
+  ) => void;
   /** The silence of these was taken for a grant. */
   readonly silence: (nodes: readonly NodeId[]) => void;
 }
-
-const CLUSTER_KEY = Buffer.alloc(32, 0x5a);
 
 export class SimulatedDispatcher {
   readonly id: NodeId;
@@ -42,13 +52,18 @@ export class SimulatedDispatcher {
   readonly node: ClusterNode;
   readonly timeline: Timeline;
   readonly hooks: DispatcherHooks;
+  readonly prng: Prng;
   readonly rate: number;
   readonly offset: number;
-  alive = true;
   readonly startedAt: number;
+  readyAt = Number.POSITIVE_INFINITY;
+  alive = true;
   /** Gets packets from the routers. */
   routed = false;
   wakeAt = Number.POSITIVE_INFINITY;
+  slow = false;
+  /** What is asked of it before then waits in line. */
+  busyUntil = 0;
 
   constructor(
     id: NodeId,
@@ -63,6 +78,7 @@ export class SimulatedDispatcher {
     this.timeline = timeline;
     this.startedAt = timeline.now;
     this.hooks = hooks;
+    this.prng = prng;
     this.rate = 1 + (options.drift * ((prng.next() % 2_001) - 1_000)) / 1_000;
     this.offset = prng.next() % 1_000_000;
     const random = (): Buffer => {
@@ -81,11 +97,12 @@ export class SimulatedDispatcher {
       environment: hooks.environment(id),
       store: this.store,
       mtuBytes: 1_500,
-      aloneAfterMs: 600,
+      aloneAfterMs: 300,
       configuration: 1,
       random,
       now: this.local(timeline.now),
     });
+    if (!options.cipher) Object.assign(this.node.link, { sealer: new PlainSealer([CLUSTER_KEY]) });
     this.wake();
   }
 
@@ -93,13 +110,35 @@ export class SimulatedDispatcher {
     return now * this.rate + this.offset;
   }
 
+  /** Does something as soon as it gets to it. */
+  inTurn(run: () => void): void {
+    const { now } = this.timeline;
+    if (!this.slow && this.busyUntil <= now) {
+      if (this.alive) run();
+      return;
+    }
+    const late = this.slow ? (SLOW_MS * this.prng.next()) / 0x1_0000_0000 : 0;
+    this.busyUntil = Math.max(now, this.busyUntil, Math.min(this.busyUntil + late, now + BEHIND_MS));
+    this.timeline.at(this.busyUntil, () => {
+      if (this.alive) run();
+    });
+  }
+
   step(event: NodeEvent): void {
-    if (!this.alive) return;
+    this.inTurn(() => this.act(event));
+  }
+
+  /** One turn: what is sent leaves before what is forwarded because of it. */
+  act(event: NodeEvent): void {
     const { counters } = this.node.core.context;
     const before = counters.grantsByTimeout;
-    const effects = this.node.step(this.local(this.timeline.now), event);
+    const now = this.local(this.timeline.now);
+    const effects = this.node.step(now, event);
     if (counters.grantsByTimeout > before) this.hooks.silence(this.node.core.own.silent);
-    for (const effect of effects) this.hooks.effect(this, effect);
+    for (const effect of effects) {
+      if (effect.kind === 'transmit') this.hooks.transmit(this.id, effect.to, effect.bytes);
+      else this.hooks.effect(this, effect);
+    }
     this.wake();
   }
 

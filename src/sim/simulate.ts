@@ -5,14 +5,16 @@
 import type { Checker } from './checker.ts';
 import { ClosedStayClosed } from './checkers/closed-stay-closed.ts';
 import { CountersAddUp } from './checkers/counters-add-up.ts';
+import { FloodEnds } from './checkers/flood-ends.ts';
 import { JoinerKnows } from './checkers/joiner-knows.ts';
 import { LocksEnd } from './checkers/locks-end.ts';
 import { NoLoops } from './checkers/no-loops.ts';
 import { NothingLost } from './checkers/nothing-lost.ts';
 import { OneServer } from './checkers/one-server.ts';
+import { SurvivesCrash } from './checkers/survives-crash.ts';
 import { TablesConverge } from './checkers/tables-converge.ts';
 import { WaitingBound } from './checkers/waiting-bound.ts';
-import { DEFAULT_OPTIONS, type SimulationOptions } from './options.ts';
+import { DEFAULT_OPTIONS, type SimulationOptions, variedOptions } from './options.ts';
 import { SimulatedWorld } from './world.ts';
 
 export interface SimulationSummary {
@@ -36,32 +38,38 @@ export interface SimulationSummary {
   readonly transcript: string;
 }
 
-export function runSimulation(options: Partial<SimulationOptions>): SimulationSummary {
-  const all: SimulationOptions = { ...DEFAULT_OPTIONS, ...options };
-  const checkers: readonly Checker[] = [
+function allCheckers(): readonly Checker[] {
+  return [
     new OneServer(),
     new WaitingBound(),
     new NoLoops(),
     new LocksEnd(),
     new TablesConverge(),
     new NothingLost(),
+    new SurvivesCrash(),
     new CountersAddUp(),
     new JoinerKnows(),
     new ClosedStayClosed(),
+    new FloodEnds(),
   ];
+}
+
+/** One run with these options, and the defaults for the others. */
+export function runSimulation(options: Partial<SimulationOptions>): SimulationSummary {
+  const all: SimulationOptions = { ...DEFAULT_OPTIONS, ...options };
+  const checkers = allCheckers();
   const world = new SimulatedWorld(all, checkers);
   const end = world.run();
   const violations = checkers.flatMap((checker) =>
     checker.finish(end).map((fault) => `${checker.name}: ${fault}`),
   );
-  const connections = [...world.connections.values()];
   return {
     seed: all.seed,
     violations,
     assumptionBroken: end.assumptionBroken,
-    connections: connections.length,
-    finished: connections.filter((one) => one.finished).length,
-    broken: connections.filter((one) => one.broken).length,
+    connections: end.connections.length,
+    finished: end.connections.filter((one) => one.finished).length,
+    broken: end.connections.filter((one) => one.broken).length,
     datagrams: world.network.datagrams,
     bytes: world.network.bytes,
     lost: world.network.lost,
@@ -72,4 +80,9 @@ export function runSimulation(options: Partial<SimulationOptions>): SimulationSu
     drops: world.drops,
     transcript: world.network.transcript.digest('hex'),
   };
+}
+
+/** One run for which the seed chooses what is not `given`. */
+export function runSeed(seed: number, given: Partial<SimulationOptions> = {}): SimulationSummary {
+  return runSimulation(variedOptions(seed, given));
 }

@@ -64,6 +64,7 @@ const record: fc.Arbitrary<AnyRecord> = fc.oneof(
     type: fc.constant('heartbeat' as const),
     ready: fc.boolean(),
     flooding: fc.boolean(),
+    flooded: fc.boolean(),
     lastSequence: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
     configuration: u32,
     version: fc.integer({ min: 0, max: 255 }),

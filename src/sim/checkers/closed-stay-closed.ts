@@ -10,11 +10,10 @@ export class ClosedStayClosed implements Checker {
     if (world.assumptionBroken || world.crashes > 0) return [];
     const faults: string[] = [];
     for (const { name, store } of world.dispatchers) {
-      for (const closed of world.closed) {
-        const entry = store.entries.get(closed.flow);
-        if (entry !== undefined && entry.isn === closed.isn && !isEnded(entry)) {
-          faults.push(`${closed.flow} lives at ${name}`);
-        }
+      for (const { finished, udp, broken, doomed, flow, isn } of world.connections) {
+        if (!finished || udp || broken || doomed) continue;
+        const entry = store.find(flow);
+        if (entry?.isn === isn && !isEnded(entry)) faults.push(`${flow.text} lives at ${name}`);
       }
     }
     return faults;

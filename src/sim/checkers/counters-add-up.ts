@@ -1,16 +1,19 @@
-/** Each packet that came ended exactly once: forwarded, tunnelled, reset or dropped for a named reason. */
+/**
+ * Each packet that came ended exactly once: forwarded, tunnelled, reset, dropped for a named reason, or dead with its
+ * dispatcher. And the cores' own counters say what the world saw.
+ */
 
 import type { Packet } from '../../cluster/context.ts';
 import type { CheckedWorld, Checker } from '../checker.ts';
+import type { SimulatedDispatcher } from '../dispatcher.ts';
 
 export class CountersAddUp implements Checker {
   readonly name = 'counters-add-up';
   came = 0;
   ended = 0;
+  died = 0;
   readonly twice: number[] = [];
   readonly open = new Set<number>();
-  /** Packets that died with their dispatcher. */
-  died = 0;
 
   packetCame(packet: Packet): void {
     this.came++;
@@ -22,11 +25,22 @@ export class CountersAddUp implements Checker {
     if (!this.open.delete(packet.handle)) this.twice.push(packet.handle);
   }
 
-  finish(_world: CheckedWorld): readonly string[] {
+  crashed(dead: SimulatedDispatcher): void {
+    this.died += dead.node.core.room.packets;
+  }
+
+  finish(world: CheckedWorld): readonly string[] {
     const faults: string[] = [];
     if (this.twice.length > 0) faults.push(`packets ${this.twice.slice(0, 4).join(', ')} ended twice`);
     const left = this.came - this.ended - this.died;
     if (left !== 0) faults.push(`${left} packets have no end`);
+    const { counters } = world;
+    const told = (name: string, seen: number): void => {
+      const counted = counters[name] ?? 0;
+      if (counted !== seen) faults.push(`${name} counts ${counted}, there were ${seen}`);
+    };
+    told('tunnelled', world.tunnels);
+    told('stateless', world.stateless);
     return faults;
   }
 }

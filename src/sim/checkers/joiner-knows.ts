@@ -15,13 +15,11 @@ const UNDER_WAY_MS = 400;
 export class JoinerKnows implements Checker {
   readonly name = 'joiner-knows';
   readonly faults: string[] = [];
-  readonly readyAt = new Map<SimulatedDispatcher, number>();
 
   ready(joiner: SimulatedDispatcher, all: readonly SimulatedDispatcher[], now: number): void {
     const others = all.filter((one) => one !== joiner && one.alive && one.node.core.context.ready);
     const [first, ...rest] = others;
-    this.readyAt.set(joiner, now);
-    if (first === undefined || others.some((one) => now - this.readyAt.get(one)! < YOUNG_MS)) return;
+    if (first === undefined || others.some((one) => now - one.readyAt < YOUNG_MS)) return;
     for (const [text, entry] of first.store.entries) {
       if (isEnded(entry) || first.local(now) - entry.openedAt < UNDER_WAY_MS) continue;
       if (!rest.every((one) => one.store.entries.has(text)) || joiner.store.entries.has(text)) continue;
