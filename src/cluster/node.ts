@@ -42,7 +42,6 @@ export type NodeEvent =
 
 export type NodeEffect =
   | Exclude<Effect, { readonly kind: 'send' | 'broadcast' }>
-  | { readonly kind: 'transmit'; readonly to: NodeId; readonly bytes: Buffer }
   /** Ask this dispatcher for a copy of its table. */
   | { readonly kind: 'copy-request'; readonly from: NodeId }
   /** Nobody is ready, and this dispatcher is to be the first: it may load a saved table now, then `alone-done`. */
@@ -80,6 +79,8 @@ export class ClusterNode {
   readonly joining: Joining;
   readonly options: NodeOptions;
   effects: NodeEffect[] = [];
+  /** Sealed already, and wait for the flush. */
+  hellos: Datagram[] = [];
   repairAt = 0;
   stopped = false;
   believed = 0;
@@ -336,8 +337,9 @@ export class ClusterNode {
   }
 
   /** Seals what the steps since the last flush have to say: one turn, one flush, so that records of many sessions share datagrams. */
-  flush(now: number): { readonly to: NodeId; readonly bytes: Buffer }[] {
-    const sent: { readonly to: NodeId; readonly bytes: Buffer }[] = [];
+  flush(now: number): readonly Datagram[] {
+    const sent: Datagram[] = this.hellos;
+    this.hellos = [];
     for (const datagram of this.link.flush(now, (node) => this.membership.lifeOf(node))) {
       if (datagram.to !== 0) sent.push(datagram);
       else {
@@ -350,6 +352,6 @@ export class ClusterNode {
   }
 
   transmit(datagram: Datagram): void {
-    this.effects.push({ kind: 'transmit', to: datagram.to, bytes: datagram.bytes });
+    this.hellos.push(datagram);
   }
 }

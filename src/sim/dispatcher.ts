@@ -37,10 +37,7 @@ export function simulationSettings(options: SimulationOptions): Settings {
 export interface DispatcherHooks {
   readonly environment: (self: NodeId) => Environment;
   readonly transmit: (from: NodeId, to: NodeId, bytes: Buffer) => void;
-  readonly effect: (
-    dispatcher: SimulatedDispatcher,
-    effect: Exclude<NodeEffect, { readonly kind: 'transmit' }>,
-  ) => void;
+  readonly effect: (dispatcher: SimulatedDispatcher, effect: NodeEffect) => void;
   /** The silence of these was taken for a grant. */
   readonly silence: (nodes: readonly NodeId[]) => void;
 }
@@ -134,11 +131,10 @@ export class SimulatedDispatcher {
     const before = counters.grantsByTimeout;
     const now = this.local(this.timeline.now);
     const effects = this.node.step(now, event);
-    if (counters.grantsByTimeout > before) this.hooks.silence(this.node.core.own.silent);
-    for (const effect of effects) {
-      if (effect.kind === 'transmit') this.hooks.transmit(this.id, effect.to, effect.bytes);
-      else this.hooks.effect(this, effect);
-    }
+    const silent = counters.grantsByTimeout > before;
+    if (silent) this.hooks.silence(this.node.core.own.silent);
+    for (const { to, bytes } of this.node.flush(now)) this.hooks.transmit(this.id, to, bytes);
+    for (const effect of effects) this.hooks.effect(this, effect);
     this.wake();
   }
 

@@ -78,8 +78,11 @@ export class SimulatedWorld {
     return this.dispatchers[id - 1]!;
   }
 
-  effect(dispatcher: SimulatedDispatcher, effect: Exclude<NodeEffect, { readonly kind: 'transmit' }>): void {
+  effect(dispatcher: SimulatedDispatcher, effect: NodeEffect): void {
     switch (effect.kind) {
+      case 'alone':
+        dispatcher.step({ kind: 'alone-done' });
+        break;
       case 'copy-request':
         copyTable(this.timeline, this.network, this.at(effect.from), dispatcher);
         break;

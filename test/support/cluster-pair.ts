@@ -74,9 +74,12 @@ export class Pair {
   }
 
   step(node: number, event: NodeEvent): void {
-    for (const effect of this.nodes[node - 1]!.step(this.now, event)) {
-      if (effect.kind === 'transmit') this.sent.push({ to: effect.to, bytes: effect.bytes });
-      else if (effect.kind === 'copy-request') this.copy(effect.from, node);
+    const one = this.nodes[node - 1]!;
+    const effects = one.step(this.now, event);
+    this.sent.push(...one.flush(this.now));
+    for (const effect of effects) {
+      if (effect.kind === 'copy-request') this.copy(effect.from, node);
+      else if (effect.kind === 'alone') this.step(node, { kind: 'alone-done' });
       else this.other.push(effect);
     }
   }

@@ -269,9 +269,6 @@ export class Member implements ClusterGate {
     let decision: Decision | undefined;
     for (const effect of effects) {
       switch (effect.kind) {
-        case 'transmit':
-          this.#transmit(effect.to, effect.bytes);
-          break;
         case 'copy-request':
         case 'peer':
         case 'alone':
