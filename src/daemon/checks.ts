@@ -4,7 +4,7 @@ import { formatAddress } from '../wire/address.ts';
 import { type HealthConfig, probePort } from './config-services.ts';
 import { Prober, type ProbeTarget } from './health.ts';
 import type { Log } from './log.ts';
-import type { ServerRecord, ServiceRecord } from './pool.ts';
+import type { ServerRecord, ServiceRecord } from './pool-records.ts';
 
 interface Check {
   readonly prober: Prober;

@@ -1,13 +1,16 @@
 /**
- * The `cluster` section. This version runs one dispatcher alone: a section that names exactly one is accepted and
- * checked whole (so that the file of a later cluster is valid today), one that names more is refused.
+ * The `cluster` section: the dispatchers that stand side by side, how they reach each other, and the key that they share.
+ *
+ * Names and addresses differ; all addresses are of one family, since each dispatcher has one socket for all.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { type ClusterKey, selectionKey } from '../balance/cluster-key.ts';
 import { LatchwayError } from '../base/fault.ts';
-import type { Address } from '../wire/address.ts';
+import { nodeId } from '../cluster/identity.ts';
+import { type Address, formatAddress } from '../wire/address.ts';
 import type { FaultList } from './config-document.ts';
-import { CLUSTER_KEY_SIZE } from './config-limits.ts';
+import { CLUSTER_KEY_SIZE, MAX_DISPATCHERS } from './config-limits.ts';
 import { CLUSTER } from './config-schema.ts';
 import { type Complete, type Draft, readNamed, readSection } from './config-section.ts';
 import { ADDRESS } from './config-values.ts';
@@ -22,6 +25,8 @@ export interface ClusterConfig {
   readonly name: string;
   /** Absolute path. */
   readonly keyFile: string;
+  /** Absolute path of a key that is accepted but not used, while keys are being changed. */
+  readonly previousKeyFile: string | undefined;
   readonly port: number;
   readonly heartbeatMs: number;
   readonly deadAfterMs: number;
@@ -52,10 +57,18 @@ function readDispatchers(value: unknown, list: FaultList): DispatcherConfig[] {
   for (const [name, text] of readNamed(value, path, list)) {
     const { [name]: address } = readSection({ [name]: text }, path, { [name]: ADDRESS }, list);
     if (address === undefined) continue;
+    const at = [...path, name];
+    const same = dispatchers.find((one) => formatAddress(one.address) === formatAddress(address));
+    if (same !== undefined) list.add(at, `has the address of '${same.name}'`);
+    if (dispatchers.some((one) => one.address.family !== address.family))
+      list.add(at, 'must be of the same address family as the other dispatchers');
+    const alike = dispatchers.find((one) => nodeId(one.name) === nodeId(name));
+    if (alike !== undefined)
+      list.add(at, `its name and '${alike.name}' cannot be told apart (same 32-bit id): choose another name`);
     dispatchers.push({ name, address });
   }
-  if (dispatchers.length > 1)
-    list.add(['cluster'], 'more than one dispatcher is not supported by this version');
+  if (dispatchers.length > MAX_DISPATCHERS)
+    list.add(path, `names ${dispatchers.length} dispatchers: at most ${MAX_DISPATCHERS} are supported`);
   return dispatchers;
 }
 
@@ -70,8 +83,25 @@ export function completeCluster(draft: ClusterDraft, file: string): ClusterConfi
     deadAfterMs: keys['dead-after'],
     leaseMs: keys.lease,
     confirmTimeoutMs: keys['confirm-timeout'],
+    previousKeyFile:
+      keys['previous-key-file'] === undefined ? undefined : resolve(dirname(file), keys['previous-key-file']),
     dispatchers: draft.dispatchers,
   };
+}
+
+/** The keys of a cluster, the one to seal with first. @throws LatchwayError `file` */
+export function clusterKeys(cluster: ClusterConfig): readonly Buffer[] {
+  const { keyFile, previousKeyFile } = cluster;
+  const files = previousKeyFile === undefined ? [keyFile] : [keyFile, previousKeyFile];
+  return files.map((file) => readKeyFile(file));
+}
+
+/**
+ * The key of hashes that dispatchers agree on. While cluster keys are being changed it is that of the previous one, which all have.
+ * @throws LatchwayError `file`
+ */
+export function sharedKey(cluster: ClusterConfig): ClusterKey {
+  return selectionKey(clusterKeys(cluster).at(-1)!);
 }
 
 /**

@@ -3,8 +3,9 @@
  * Works on drafts; a key that is missing or faulty is left out of its comparisons.
  */
 import { type Address, formatAddress, formatEndpoint } from '../wire/address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol.ts';
 import type { DispatcherConfig } from './config-cluster.ts';
-import type { FaultList } from './config-document.ts';
+import type { ConfigPath, FaultList } from './config-document.ts';
 import type { ServerDraft, ServiceDraft } from './config-services.ts';
 import {
   formatPortRange,
@@ -14,6 +15,7 @@ import {
   type PortRange,
   rangesOverlap,
 } from './config-units.ts';
+import { serverId, serviceId } from './pool-ids.ts';
 
 /** @param dispatchers whose addresses no VIP may have */
 export function checkConflicts(
@@ -30,6 +32,39 @@ export function checkConflicts(
   }
   checkSharedPorts(services, list);
   checkVips(services, dispatchers, list);
+}
+
+/** What dispatchers must agree on. @param cluster whether the file has a cluster */
+export function checkShared(services: readonly ServiceDraft[], cluster: boolean, list: FaultList): void {
+  if (cluster) return checkIds(services, list);
+  for (const { keys, path } of services) {
+    if (keys['on-server-down'] !== 'rebind') continue;
+    list.add(
+      [...path, 'on-server-down'],
+      'rebind is agreed on by the dispatchers of a cluster: add a cluster section, of one dispatcher if need be',
+    );
+  }
+}
+
+/** Dispatchers name services and servers to each other by 32 bits. */
+function checkIds(services: readonly ServiceDraft[], list: FaultList): void {
+  const taken = new Map<string, string>();
+  const take = (id: string, path: ConfigPath): void => {
+    const short = id.slice(0, 8);
+    const other = taken.get(short);
+    if (other === undefined) taken.set(short, path.join('.'));
+    else list.add(path, `cannot be told apart from ${other} (same 32-bit id): rename one`);
+  };
+  for (const { name, path, keys, servers } of services) {
+    if (keys.vip === undefined || keys.protocol === undefined) continue;
+    const protocol = keys.protocol === 'tcp' ? PROTOCOL_TCP : PROTOCOL_UDP;
+    const id = serviceId({ name, vip: keys.vip, protocol });
+    take(id, path);
+    for (const server of servers) {
+      const { address, port = 0 } = server.keys;
+      if (address !== undefined) take(serverId(id, { name: server.name, address, port }), server.path);
+    }
+  }
 }
 
 function checkPorts({ keys, path }: ServiceDraft, list: FaultList): void {

@@ -51,3 +51,6 @@ export const DEFAULT_DEVICE = 'lw0';
 
 /** Bytes of the cluster key: two hexadecimal digits each in its file. */
 export const CLUSTER_KEY_SIZE = 32;
+
+/** Every dispatcher talks to every other. */
+export const MAX_DISPATCHERS = 64;

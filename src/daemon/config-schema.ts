@@ -40,6 +40,7 @@ export const ROOT = {
 export const CLUSTER = {
   name,
   'key-file': filePath,
+  'previous-key-file': filePath.optional(),
   port: port.default(7373),
   heartbeat: clusterTime.default(100),
   'dead-after': clusterTime.default(500),
@@ -81,7 +82,7 @@ export const SERVICE = {
   affinity: affinity.default({ kind: 'flow' }),
   lock: choice(['auto', 'announce', 'confirm']).default('auto'),
   unknown: choice(['auto', 'reset', 'drop', 'hash']).default('auto'),
-  'on-server-down': choice(['keep', 'reset'], ['rebind']).default('keep'),
+  'on-server-down': choice(['keep', 'reset', 'rebind']).default('keep'),
   timeouts: section,
   servers: section,
   health: section,

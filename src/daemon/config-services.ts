@@ -66,7 +66,7 @@ export interface ServiceConfig {
   readonly lock: 'auto' | 'announce' | 'confirm';
   /** `auto` is resolved. */
   readonly unknown: 'reset' | 'drop' | 'hash';
-  readonly onServerDown: 'keep' | 'reset';
+  readonly onServerDown: 'keep' | 'reset' | 'rebind';
   readonly timeoutsMs: TimeoutsMs;
   readonly health: HealthConfig;
   /** In the order of the file; at least one. */

@@ -11,8 +11,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
 import type { Endpoint } from '../wire/address.ts';
-import { type ClusterConfig, completeCluster, readCluster, readKeyFile } from './config-cluster.ts';
-import { checkConflicts } from './config-conflicts.ts';
+import { type ClusterConfig, clusterKeys, completeCluster, readCluster } from './config-cluster.ts';
+import { checkConflicts, checkShared } from './config-conflicts.ts';
 import { type FaultList, readDocument } from './config-document.ts';
 import { MAX_CONFIG_SIZE } from './config-limits.ts';
 import { DEVICE, FLOOD, METRICS, ROOT, TABLE } from './config-schema.ts';
@@ -23,7 +23,6 @@ import { defaultNode } from './node-name.ts';
 export interface Config {
   /** Absolute path of the file that this came from. */
   readonly file: string;
-  /** Names exactly one dispatcher in this version. */
   readonly cluster: ClusterConfig | undefined;
   readonly device: { readonly name: string; readonly queues: number };
   /** Flows. */
@@ -43,7 +42,7 @@ export function loadConfig(file: string): Config {
   const path = resolve(file);
   const config = parseConfig(readText(path), path);
   try {
-    if (config.cluster !== undefined) readKeyFile(config.cluster.keyFile);
+    if (config.cluster !== undefined) clusterKeys(config.cluster);
   } catch (error) {
     const faults = [{ path: 'cluster.key-file', line: 0, message: (error as Error).message }];
     throw new LatchwayError({ code: 'config', file: path, faults });
@@ -74,6 +73,7 @@ function readConfig(root: unknown, file: string, list: FaultList): Config | unde
   const metrics =
     top.metrics === undefined ? undefined : readSection(top.metrics, ['metrics'], METRICS, list);
   const services = readServices(top, list);
+  checkShared(services, cluster !== undefined, list);
   checkConflicts(services, cluster?.dispatchers ?? [], list);
   if (list.faults.length > 0) return undefined;
   // Without faults every draft is complete.
@@ -125,6 +125,7 @@ export function configHash(config: Config): string {
   const cluster = config.cluster && {
     ...config.cluster,
     keyFile: undefined,
+    previousKeyFile: undefined,
     dispatchers: byName(config.cluster.dispatchers),
   };
   const meaning = { ...config, file: undefined, cluster, services };

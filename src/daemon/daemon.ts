@@ -10,15 +10,17 @@
  * All changes of the pool go through one queue, each ends in one generation that every thread has before the next begins. A reload
  * is built aside and taken over at its end: on a fault nothing has changed.
  */
-import { type ClusterKey, DEFAULT_CLUSTER_KEY, selectionKey } from '../balance/cluster-key.ts';
+import { DEFAULT_CLUSTER_KEY } from '../balance/cluster-key.ts';
 import type { Generation } from '../balance/generation.ts';
 import { type CounterName, sumCounters } from '../base/counters.ts';
 import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
 import { Checks } from './checks.ts';
+import { ClusterSide } from './cluster/cluster-side.ts';
+import { memberSetup } from './cluster/member-setup.ts';
 import { type Config, loadConfig } from './config.ts';
-import { readKeyFile } from './config-cluster.ts';
+import { sharedKey } from './config-cluster.ts';
 import { hostInput } from './config-host.ts';
 import { CounterWatch } from './counter-watch.ts';
 import { findEgresses, noteEgresses } from './egresses.ts';
@@ -31,6 +33,7 @@ import { Pool, type ServerChange } from './pool.ts';
 import { quiesced } from './quiesce.ts';
 import { RateMeter } from './rate-meter.ts';
 import { keepRunning } from './restart-needs.ts';
+import { noteSaved } from './saved-table.ts';
 import { removeTable, saveTable } from './table-store.ts';
 import { Threads } from './threads.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -48,6 +51,8 @@ export interface DaemonOptions {
   /** On a clean stop, leave what keeps replies from leaking (blackhole routes, rules) for the next start. */
   readonly hold: boolean;
   readonly log: Log;
+  /** Aborted when the daemon is to stop: a start that waits for its cluster ends then. */
+  readonly stopping: AbortSignal;
   /** Called once when the daemon cannot go on. */
   readonly onDeath: (fault: LatchwayError) => void;
 }
@@ -58,6 +63,8 @@ export class Daemon {
   readonly host: HostKeeper;
   readonly threads: Threads;
   readonly table: SharedTable;
+  /** Undefined for a dispatcher alone. */
+  readonly cluster: ClusterSide | undefined;
   readonly openedFlows = new RateMeter(RATE_SAMPLES);
   readonly startedAt = new Date();
   /** In force: of a reloaded file, what only a restart can change is as it was. */
@@ -86,12 +93,13 @@ export class Daemon {
     this.#log = log;
     this.node = options.node;
     this.config = config;
-    const key = clusterKey(config);
+    const key = config.cluster === undefined ? DEFAULT_CLUSTER_KEY : sharedKey(config.cluster);
     this.pool = new Pool(key, Date.now);
     this.pool.commit(this.pool.prepare(config.services));
     this.generation = this.pool.generation();
     const buffers = createTable(config.table.capacity);
     this.table = new SharedTable(buffers);
+    const setup = memberSetup(config, options.node);
     this.threads = new Threads({
       device: config.device.name,
       queues: config.device.queues,
@@ -99,8 +107,11 @@ export class Daemon {
       tableFile: options.tableFile,
       clusterKey: key,
       random: randomWord,
+      cluster: setup,
+      onCluster: (message) => this.cluster?.heard(message),
       onDeath: options.onDeath,
     });
+    this.cluster = setup && new ClusterSide({ setup, threads: this.threads, log });
     this.host = new HostKeeper(log);
     this.#counterWatch = new CounterWatch(log);
     this.#checks = new Checks(log, (index, up, detail) => {
@@ -108,20 +119,19 @@ export class Daemon {
     });
   }
 
-  /** Brings everything up. On a fault `stop` takes down what is up. @throws LatchwayError */
+  /**
+   * Brings everything up; in a cluster, until this dispatcher knows its table. On a fault, and when it is told to stop meanwhile, `stop` takes down what is
+   * up. @throws LatchwayError
+   */
   async start(): Promise<void> {
     noteEgresses(this.pool.services, await findEgresses(this.pool.services), this.#log);
     this.generation = this.pool.generation();
-    const { loaded, skipped, result, problem } = await this.threads.start(this.generation);
-    if (result?.ok === true) this.#log.info({ rows: loaded, skipped }, 'saved table loaded');
-    else if (result !== undefined)
-      this.#log.warn(
-        { rows: loaded, skipped, fault: result.fault },
-        'saved table was damaged; what was good is loaded',
-      );
-    if (problem !== undefined)
-      this.#log.warn({ problem }, 'the saved table could not be used: starting without it');
+    await this.cluster?.listen();
+    const saved = await this.threads.start(this.generation);
     await this.host.apply(this.config, this.pool.services);
+    const used = this.cluster === undefined ? saved : await this.cluster.ready(this.#options.stopping);
+    if (this.#options.stopping.aborted) return;
+    if (used !== undefined) noteSaved(used, this.#log);
     this.#forgetSaved();
     this.ready = true;
     this.#checks.update(this.pool.services);
@@ -141,6 +151,7 @@ export class Daemon {
     await this.#changes.close();
     this.#checks.stop();
     await this.#routes?.stop();
+    await this.cluster?.close();
     if (wasReady) await this.#fallSilent();
     await this.threads.stop();
     if (wasReady) this.#save();
@@ -288,9 +299,4 @@ export class Daemon {
 export async function createDaemon(options: DaemonOptions): Promise<Daemon> {
   await preflight(hostInput(options.config));
   return new Daemon(options);
-}
-
-function clusterKey(config: Config): ClusterKey {
-  if (config.cluster === undefined) return DEFAULT_CLUSTER_KEY;
-  return selectionKey(readKeyFile(config.cluster.keyFile));
 }

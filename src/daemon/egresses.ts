@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../wire/address.ts';
 import { type Egress, lookupEgress } from './host-routes.ts';
 import type { Log } from './log.ts';
-import type { ServiceRecord } from './pool.ts';
+import type { ServiceRecord } from './pool-records.ts';
 
 /** By address text. */
 export type Egresses = ReadonlyMap<string, Egress>;

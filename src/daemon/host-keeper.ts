@@ -7,7 +7,7 @@ import { configFaults } from './host-faults.ts';
 import type { HostInput } from './host-plan.ts';
 import type { SysctlChange } from './host-sysctl.ts';
 import type { Log } from './log.ts';
-import type { ServiceRecord } from './pool.ts';
+import type { ServiceRecord } from './pool-records.ts';
 
 export class HostKeeper {
   /** Of the last set-up, for `status`. */

@@ -10,10 +10,11 @@ import { ServiceTable } from '../balance/service-table.ts';
 import { COUNTER, counterRow } from '../base/counters.ts';
 import { PathState } from '../forward/path-state.ts';
 import { loadNative, type Native, systemCallError } from '../io/native.ts';
-import { RawSender } from '../io/raw-socket.ts';
+import { PEER_TARGET, RawSender } from '../io/raw-socket.ts';
 import { TunDevice } from '../io/tun.ts';
 import { Poller } from '../io/wait.ts';
 import type { TableReader } from '../table/table-reader.ts';
+import type { Address } from '../wire/address.ts';
 import { Batch } from '../wire/batch.ts';
 import type { FromThread, PacketThreadSetup, ToThread } from './thread-messages.ts';
 
@@ -44,12 +45,17 @@ export class PacketThread {
   #soberUntilMs = 0;
   /** Called after the packet path has a new generation. */
   onGeneration: (generation: Generation, gone: readonly number[]) => void = () => {};
+  /** Called with every message of the main thread, after the thread itself has obeyed it. */
+  onMessage: (message: ToThread) => void = () => {};
+  /** Called before packets leave. */
+  beforeFlush: () => void = () => {};
   readonly #setup: PacketThreadSetup;
   readonly #native: Native = loadNative();
   readonly #device: TunDevice;
-  readonly #poller: Poller;
+  #poller: Poller;
   readonly #counters: Float64Array;
   #raw: RawSender | undefined;
+  #tunnel: { readonly sender: RawSender; readonly addresses: Uint32Array } | undefined;
   #serverAddresses: Uint32Array<ArrayBufferLike> = new Uint32Array(0);
 
   constructor(setup: PacketThreadSetup, table: TableReader) {
@@ -65,6 +71,15 @@ export class PacketThread {
       balancer: new Balancer(table, setup.clusterKey, setup.randomSeed),
       counters: this.#counters,
     });
+  }
+
+  /** Polls these descriptors as well, and sends the tunnelled packets of the batch from `source` to `peers`. */
+  joinCluster(fds: readonly number[], source: Address, peers: readonly Address[]): void {
+    this.#poller = new Poller(this.#setup.event, [this.#setup.queueFd, ...fds]);
+    this.#tunnel = {
+      sender: new RawSender({ source, firstTarget: PEER_TARGET }),
+      addresses: Uint32Array.from(peers.flatMap((peer) => [...peer.words])),
+    };
   }
 
   /** Monotonic ms. */
@@ -85,7 +100,9 @@ export class PacketThread {
     for (;;) {
       const received = receiveMessageOnPort(this.#setup.port);
       if (received === undefined) return;
-      this.#obey(received.message as ToThread);
+      const message = received.message as ToThread;
+      this.#obey(message);
+      this.onMessage(message);
     }
   }
 
@@ -105,6 +122,9 @@ export class PacketThread {
         break;
       case 'quiesce':
         this.state.quiescing = true;
+        break;
+      case 'cluster-ready':
+        this.state.ready = true;
         break;
       case 'stop':
         this.stopped = true;
@@ -136,6 +156,7 @@ export class PacketThread {
 
   /** Writes what the packet path put on the batch's lists, and counts it. Allocates nothing, never throws. */
   flush(): void {
+    this.beforeFlush();
     const { batch } = this;
     const counters = this.#counters;
     let bytes = 0;
@@ -144,6 +165,7 @@ export class PacketThread {
     const packets = batch.txCount + batch.rawCount;
     let lost = this.#device.write(batch);
     if (this.#raw !== undefined) lost += this.#raw.send(batch, this.#serverAddresses);
+    if (this.#tunnel !== undefined) lost += this.#tunnel.sender.send(batch, this.#tunnel.addresses);
     counters[TX_PACKETS] = counters[TX_PACKETS]! + packets - lost;
     counters[TX_BYTES] = counters[TX_BYTES]! + bytes;
     counters[DROP_WRITE] = counters[DROP_WRITE]! + lost;
@@ -153,6 +175,7 @@ export class PacketThread {
   /** Says that the thread is done; its descriptors are the main thread's to close. */
   close(): void {
     this.#raw?.close();
+    this.#tunnel?.sender.close();
     this.post({ type: 'stopped' });
     this.#setup.port.close();
   }

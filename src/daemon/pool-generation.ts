@@ -2,7 +2,7 @@
 import type { ClusterKey } from '../balance/cluster-key.ts';
 import { isCandidate, type ServerSpec, type ServiceSpec } from '../balance/generation.ts';
 import { buildMaglev } from '../balance/maglev.ts';
-import type { ServerRecord, ServiceRecord } from './pool.ts';
+import type { ServerRecord, ServiceRecord } from './pool-records.ts';
 
 /** One service of the next generation. Remembers the Maglev table in the record. */
 export function serviceSpec(record: ServiceRecord, key: ClusterKey): ServiceSpec {

@@ -6,44 +6,18 @@
  * left the configuration stays as `leaving` until its last flow has ended, so that a reload breaks nobody; a service that left is
  * gone at once, with its flows.
  */
-import { createHash } from 'node:crypto';
 import type { ClusterKey } from '../balance/cluster-key.ts';
 import { type Generation, MAX_INDEX } from '../balance/generation.ts';
 import { LatchwayError } from '../base/fault.ts';
-import { type Address, formatAddress, type Prefix } from '../wire/address.ts';
+import { type Address, formatAddress } from '../wire/address.ts';
 import type { ServerConfig, ServiceConfig } from './config-services.ts';
 import { IndexPool } from './index-pool.ts';
 import { serviceSpec } from './pool-generation.ts';
+import { serverId, serviceId } from './pool-ids.ts';
+import type { ServerRecord, ServiceRecord } from './pool-records.ts';
 
 /** Until the route toward a server has been looked up. */
 const MTU_DEFAULT = 1500;
-
-export interface ServerRecord {
-  readonly index: number;
-  readonly id: string;
-  readonly config: ServerConfig;
-  readonly endpoint: number;
-  /** Weight in force: the configured one, or what an operator set since. */
-  weight: number;
-  /** Set by `--drain`: the weight counts as 0 until `--enable`. */
-  drained: boolean;
-  leaving: boolean;
-  up: boolean;
-  /** Wall-clock ms of the last change between up and down, for people; never compared between machines. */
-  upSince: number;
-  detail: string;
-  mtuBytes: number;
-  subnet: Prefix | undefined;
-}
-
-export interface ServiceRecord {
-  readonly index: number;
-  readonly id: string;
-  readonly config: ServiceConfig;
-  servers: ServerRecord[];
-  maglev: Uint16Array | undefined;
-  maglevOf: string;
-}
 
 /** A pool that is not in force yet; `taken` are the indexes that it took for what is new. */
 export interface PoolDraft {
@@ -53,20 +27,6 @@ export interface PoolDraft {
 
 /** What an operator may do to a server at run time. */
 export type ServerChange = { readonly weight: number } | { readonly drain: true } | { readonly enable: true };
-
-function id(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, 16);
-}
-
-/** The id of a service on every dispatcher: 64 bits in hex, from its name, VIP and protocol. */
-export function serviceId(service: Pick<ServiceConfig, 'name' | 'vip' | 'protocol'>): string {
-  return id('service', service.name, formatAddress(service.vip), String(service.protocol));
-}
-
-/** The id of a server on every dispatcher: 64 bits in hex, from its service, name, address and port. */
-export function serverId(ofService: string, server: Pick<ServerConfig, 'name' | 'address' | 'port'>): string {
-  return id('server', ofService, server.name, formatAddress(server.address), String(server.port));
-}
 
 export class Pool {
   /** By id and mode: entries of one mode mean nothing in another. */

@@ -16,6 +16,7 @@ const WAIT_MS = 1000;
 function run(setup: ReaderSetup): void {
   const thread = new PacketThread(setup, new TableReader(setup.table));
   const ring = new HandoverRing(setup.ring);
+  thread.state.ready = setup.ready;
   thread.applyGeneration(setup.generation, []);
   thread.post({ type: 'ready', loaded: 0, skipped: 0, result: undefined, problem: undefined });
   let busy = false;

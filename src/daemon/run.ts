@@ -36,7 +36,8 @@ export async function runDaemon(options: RunOptions): Promise<number> {
     log.fatal(fault.message);
     signals.end(1);
   };
-  const daemon = await createDaemon({ config, node, tableFile, hold: options.hold, log, onDeath });
+  const { stopping } = signals;
+  const daemon = await createDaemon({ config, node, tableFile, hold: options.hold, log, stopping, onDeath });
   const target = new DaemonControl(daemon);
   const closers: (() => Promise<void>)[] = [];
   try {
@@ -46,8 +47,10 @@ export async function runDaemon(options: RunOptions): Promise<number> {
     if (config.metrics !== undefined)
       closers.push(await listenMetrics(config.metrics.listen, createMetrics(target)));
     await daemon.start();
-    log.info({ socket, services: config.services.length }, 'ready');
-    process.stdout.write('ready\n');
+    if (daemon.ready) {
+      log.info({ socket, services: config.services.length }, 'ready');
+      process.stdout.write('ready\n');
+    }
     await signals.serve(() => reload(target, log));
     log.info('stopping');
   } finally {
@@ -75,6 +78,10 @@ class Signals {
       if (this.#reload === undefined) this.#reloadAsked = true;
       else this.#reload();
     });
+  }
+
+  get stopping(): AbortSignal {
+    return this.#ending.signal;
   }
 
   end(exitCode: number): void {

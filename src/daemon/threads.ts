@@ -14,11 +14,14 @@ import { loadNative } from '../io/native.ts';
 import { openTun } from '../io/tun.ts';
 import { openEvent, wakeEvent } from '../io/wait.ts';
 import type { TableBuffers } from '../table/shared-table.ts';
+import type { MemberSetup } from './member/setup.ts';
 import type {
   DispatcherSetup,
   FromThread,
   PacketThreadSetup,
   ReaderSetup,
+  ThreadAnswer,
+  ThreadQuestion,
   ToThread,
 } from './thread-messages.ts';
 
@@ -29,9 +32,19 @@ export interface ThreadsOptions {
   readonly tableFile: string;
   readonly clusterKey: ClusterKey;
   readonly random: () => number;
+  /** Undefined for a dispatcher alone. */
+  readonly cluster: MemberSetup | undefined;
+  /** Called with what the dispatcher thread says of its cluster. */
+  readonly onCluster: (message: ClusterMessage) => void;
   /** Called once with what killed a thread, unless it was asked to stop. */
   readonly onDeath: (fault: LatchwayError) => void;
 }
+
+/** What the dispatcher thread says of its cluster, unasked. */
+export type ClusterMessage = Extract<
+  FromThread,
+  { readonly type: 'copy-request' | 'cluster-ready' | 'peer' }
+>;
 
 interface PacketWorker {
   readonly port: MessagePort;
@@ -48,6 +61,8 @@ export class Threads {
   readonly #options: ThreadsOptions;
   readonly #workers: PacketWorker[] = [];
   readonly #fds: number[] = [];
+  readonly #questions = new Map<number, (answer: ThreadAnswer) => void>();
+  #asked = 0;
   #stopping = false;
 
   /**
@@ -100,8 +115,13 @@ export class Threads {
       };
       const setup: DispatcherSetup | ReaderSetup =
         thread === 0
-          ? { ...common, rings, tableFile: this.#options.tableFile }
-          : { ...common, ring: rings[thread - 1]!, dispatcherEvent: events[0]! };
+          ? { ...common, rings, tableFile: this.#options.tableFile, cluster: this.#options.cluster }
+          : {
+              ...common,
+              ring: rings[thread - 1]!,
+              dispatcherEvent: events[0]!,
+              ready: this.#options.cluster === undefined,
+            };
       ready.push(this.#startWorker(setup, port1));
     }
     const [dispatcher] = await Promise.all(ready);
@@ -127,9 +147,54 @@ export class Threads {
       worker.once('error', (error) => died(error instanceof Error ? error.message : String(error)));
       worker.once('exit', (code) => died(`exit code ${code}`));
       port.on('message', (message: FromThread) => {
-        if (message.type === 'ready') resolve(message);
+        this.#heard(message, resolve);
       });
     });
+  }
+
+  #heard(message: FromThread, ready: (loaded: Loaded) => void): void {
+    switch (message.type) {
+      case 'ready':
+        ready(message);
+        break;
+      case 'answer':
+        this.#questions.get(message.id)?.(message.answer);
+        this.#questions.delete(message.id);
+        break;
+      case 'cluster-ready':
+        for (const reader of this.#workers.slice(1)) tell(reader, { type: 'cluster-ready' });
+        this.#options.onCluster(message);
+        break;
+      case 'copy-request':
+      case 'peer':
+        this.#options.onCluster(message);
+        break;
+    }
+  }
+
+  /**
+   * Asks the dispatcher thread of a cluster.
+   * @throws LatchwayError daemon-refused when there is none (any more)
+   */
+  async ask<What extends ThreadQuestion['what']>(
+    question: ThreadQuestion & { readonly what: What },
+  ): Promise<Extract<ThreadAnswer, { readonly what: What }>> {
+    const [dispatcher] = this.#workers;
+    if (dispatcher === undefined || this.#options.cluster === undefined)
+      throw new LatchwayError({ code: 'daemon-refused', detail: 'this dispatcher is in no cluster' });
+    const id = ++this.#asked;
+    const answered = new Promise<ThreadAnswer>((resolve) => this.#questions.set(id, resolve));
+    tell(dispatcher, { type: 'ask', id, question });
+    const gone = dispatcher.exited.then(() => {
+      throw new LatchwayError({ code: 'daemon-refused', detail: 'the daemon is stopping' });
+    });
+    return (await Promise.race([answered, gone])) as Extract<ThreadAnswer, { readonly what: What }>;
+  }
+
+  /** Gives the dispatcher thread a part of the copy that it asked for. */
+  copy(message: Extract<ToThread, { readonly type: 'copy-piece' | 'copy-end' | 'copy-failed' }>): void {
+    const [dispatcher] = this.#workers;
+    if (dispatcher !== undefined) tell(dispatcher, message);
   }
 
   /** Gives all threads a generation, and waits until each has it. */

@@ -7,7 +7,8 @@ import type { SharedTable } from '../table/shared-table.ts';
 import { type AddressWords, formatAddress, formatEndpoint, formatPrefix } from '../wire/address.ts';
 import { formatPorts } from './config-units.ts';
 import { type FlowFilter, type FlowState, type FlowView, matchesClient, type ServerView } from './control.ts';
-import type { Pool, ServerRecord, ServiceRecord } from './pool.ts';
+import type { Pool } from './pool.ts';
+import type { ServerRecord, ServiceRecord } from './pool-records.ts';
 
 /** Idle times further back than this are of rows that were touched after `now` was read. */
 const FUTURE_MS = 0x8000_0000;

@@ -28,7 +28,7 @@ import {
 } from '../../table/flow-row.ts';
 import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
-import { flagsOfBits, stateOfBits } from './row-bits.ts';
+import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
 
 /** Entries kept aside; more are forgotten, and digests bring them when their time has come. */
 const MAX_ASIDE = 65_536;
@@ -123,7 +123,9 @@ export class RowStore implements EntryStore {
     for (let row = cursor; row < end; row++) {
       if (table.state(row) === STATE_FREE) continue;
       const entry = this.entry(row, undefined);
-      if (entry !== undefined) visit(entry);
+      // Its service is gone, or its server, which had to be without flows for that.
+      if (entry === undefined) table.remove(row);
+      else visit(entry);
     }
     return end < table.usedRows ? end : 0;
   }
@@ -188,6 +190,20 @@ export class RowStore implements EntryStore {
       if (this.#ids.serverIndex(entry.server) === UNKNOWN) continue;
       this.#aside.delete(entry.key.text);
       this.put(entry, this.replyOf(entry.key, entry.server));
+    }
+  }
+
+  /** Entries that came out of a saved table: this dispatcher speaks for them. @param self its node */
+  adopt(self: number): void {
+    const table = this.#table;
+    for (let row = 0; row < table.usedRows; row++) {
+      const state = table.state(row);
+      if (state === STATE_FREE) continue;
+      const bits = bitsOfRow(state, table.flags(row));
+      this.columns.bits[row] = bits;
+      this.columns.sharedBits[row] = bits;
+      this.columns.origin[row] = self;
+      this.columns.refreshedAt[row] = table.lastSeen(row);
     }
   }
 

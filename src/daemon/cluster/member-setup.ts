@@ -1,0 +1,32 @@
+/** From the configuration to what the dispatcher thread must know of its cluster. */
+import { randomBytes } from 'node:crypto';
+import { nodeId } from '../../cluster/identity.ts';
+import { type Config, configHash } from '../config.ts';
+import { clusterKeys, sharedKey } from '../config-cluster.ts';
+import type { MemberSetup } from '../member/setup.ts';
+
+/**
+ * The set-up of a new life of this dispatcher; undefined where the configuration has no cluster.
+ * @param name of this dispatcher, which the configuration names
+ * @throws LatchwayError `file` when a key cannot be read
+ */
+export function memberSetup(config: Config, name: string): MemberSetup | undefined {
+  const { cluster } = config;
+  if (cluster === undefined) return undefined;
+  const all = cluster.dispatchers.map((one) => ({ ...one, node: nodeId(one.name) }));
+  const keys = clusterKeys(cluster);
+  return {
+    self: all.find((one) => one.name === name)!,
+    peers: all.filter((one) => one.name !== name),
+    port: cluster.port,
+    incarnation: randomBytes(16).toString('hex'),
+    clusterKeys: keys.map((key) => Uint8Array.from(key)),
+    seed: sharedKey(cluster),
+    configuration: Number.parseInt(configHash(config).slice(0, 8), 16),
+    heartbeatMs: cluster.heartbeatMs,
+    deadAfterMs: cluster.deadAfterMs,
+    leaseMs: cluster.leaseMs,
+    confirmTimeoutMs: cluster.confirmTimeoutMs,
+    newSessionsPerSecond: config.flood.newSessionsPerSecond,
+  };
+}

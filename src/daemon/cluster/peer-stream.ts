@@ -1,0 +1,120 @@
+/**
+ * One TCP connection between two dispatchers, sealed (cluster/frames.ts): messages in and out, with back-pressure.
+ *
+ * A message is a frame: its first byte is the kind, the rest JSON or, of a piece of a copy, records.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { SealedStream, type StreamFault } from '../../cluster/frames.ts';
+import type { NodeId } from '../../cluster/identity.ts';
+import type { Life } from '../../cluster/seal.ts';
+
+/** JSON: what is asked. */
+export const FRAME_REQUEST = 1;
+/** JSON: the answer, or one row of it. */
+export const FRAME_ANSWER = 2;
+/** Records of entries. */
+export const FRAME_PIECE = 3;
+/** JSON: nothing more follows. */
+export const FRAME_END = 4;
+
+export interface Frame {
+  readonly kind: number;
+  readonly body: Buffer;
+}
+
+/** Silence after which a connection is given up. */
+const IDLE_MS = 5_000;
+
+export class PeerStream {
+  readonly #socket: Socket;
+  readonly #sealed: SealedStream;
+  readonly #frames: Frame[] = [];
+  #wake: () => void = () => {};
+  #ended = false;
+  fault: StreamFault | undefined;
+
+  constructor(options: {
+    readonly socket: Socket;
+    readonly caller: boolean;
+    readonly self: Life;
+    readonly clusterKeys: readonly Buffer[];
+    readonly isKnown: (node: NodeId) => boolean;
+  }) {
+    const { socket } = options;
+    this.#socket = socket;
+    this.#sealed = new SealedStream({ ...options, nonce: randomBytes(16) });
+    socket.setNoDelay(true);
+    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.on('data', (bytes) => this.#take(bytes));
+    socket.on('error', () => this.#end());
+    socket.on('close', () => this.#end());
+    socket.write(this.#sealed.hello());
+  }
+
+  /** The other end; undefined before its hello. */
+  get peer(): Life | undefined {
+    return this.#sealed.peer;
+  }
+
+  /** The next message, or undefined when the connection has ended. */
+  async next(): Promise<Frame | undefined> {
+    for (;;) {
+      const frame = this.#frames.shift();
+      if (frame !== undefined) {
+        if (this.#frames.length === 0) this.#socket.resume();
+        return frame;
+      }
+      if (this.#ended) return undefined;
+      await this.#change();
+    }
+  }
+
+  /** Sends a message; resolves when there is room for more. @throws Error when the connection has ended */
+  async send(kind: number, body: Uint8Array | string): Promise<void> {
+    while (this.#sealed.peer === undefined && !this.#ended) await this.#change();
+    if (this.#ended) throw new Error('the connection has ended');
+    const bytes = Buffer.concat([Buffer.of(kind), typeof body === 'string' ? Buffer.from(body) : body]);
+    if (this.#socket.write(this.#sealed.seal(bytes))) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#socket.off('drain', done);
+        this.#socket.off('close', done);
+        resolve();
+      };
+      this.#socket.on('drain', done);
+      this.#socket.on('close', done);
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  #take(bytes: Buffer): void {
+    const frames = this.#sealed.receive(bytes);
+    if (typeof frames === 'string') {
+      this.fault = frames;
+      this.close();
+      return;
+    }
+    for (const frame of frames) {
+      if (frame.length > 0) this.#frames.push({ kind: frame[0]!, body: frame.subarray(1) });
+    }
+    // What is not read yet must not pile up here.
+    if (this.#frames.length > 0) this.#socket.pause();
+    this.#wake();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The cluster's part of the dispatcher thread's loop: sockets toward the other dispatchers, and what the main thread wants of the member.
+ */
+
+import type { Generation } from '../../balance/generation.ts';
+import { COUNTER } from '../../base/counters.ts';
+import { isControl } from '../../cluster/messages.ts';
+import { readRecords } from '../../cluster/messages-read.ts';
+import type { EntryRecord } from '../../cluster/records.ts';
+import type { PathState } from '../../forward/path-state.ts';
+import { PeerSocket } from '../../io/peer-socket.ts';
+import { TunnelSocket } from '../../io/tunnel-socket.ts';
+import type { DispatchTable } from '../../table/dispatch-table.ts';
+import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../thread-messages.ts';
+import { Member, type MemberEvent } from './member.ts';
+import { clusterState, copyPiece, explainPacket, lockStates, peerStates } from './member-views.ts';
+import type { MemberSetup } from './setup.ts';
+
+const SENT = COUNTER['cluster-sent'];
+const SENT_BYTES = COUNTER['cluster-sent-bytes'];
+const RECEIVED = COUNTER['cluster-received'];
+const RECEIVED_BYTES = COUNTER['cluster-received-bytes'];
+const LOST = COUNTER['cluster-lost'];
+
+/** Batches of datagrams in one turn: packets must not starve behind them. */
+const RECEIVES_PER_TURN = 4;
+
+export class MemberThread {
+  readonly member: Member;
+  readonly tunnel: TunnelSocket;
+  readonly #peers: PeerSocket;
+  readonly #state: PathState;
+  readonly #post: (message: FromThread) => void;
+  /** Loads the saved table; called when this dispatcher is the first to be ready. */
+  readonly #load: () => LoadedTable;
+  #loaded: LoadedTable | undefined;
+  #copyFrom = 0;
+
+  /** @throws LatchwayError system-call when the cluster's address or port cannot be had */
+  constructor(options: {
+    readonly setup: MemberSetup;
+    readonly state: PathState;
+    readonly table: DispatchTable;
+    readonly post: (message: FromThread) => void;
+    readonly load: () => LoadedTable;
+  }) {
+    const { setup, state, table } = options;
+    this.#state = state;
+    this.#post = options.post;
+    this.#load = options.load;
+    this.member = new Member(setup, state, table, performance.now());
+    const peers = setup.peers.map(({ address }) => address);
+    this.#peers = new PeerSocket({ local: setup.self.address, port: setup.port, peers });
+    this.tunnel = new TunnelSocket(setup.self.address, state.batch.capacity);
+    this.member.onDatagram = (peer, bytes) => this.#send(peer, bytes);
+    this.member.onEvent = (event) => this.#event(event);
+  }
+
+  /** To be polled with the device. */
+  get fds(): readonly number[] {
+    return [this.#peers.fd, ...this.tunnel.fds];
+  }
+
+  /** Ms until something is due, at most `limitMs`. */
+  waitMs(limitMs: number): number {
+    return Math.min(limitMs, Math.max(0, Math.ceil(this.member.deadline - performance.now())));
+  }
+
+  /** A turn begins; `state.now` is set. Takes what other dispatchers said. @returns whether more waits */
+  begin(): boolean {
+    const { counters } = this.#state;
+    this.member.turn(performance.now());
+    let more = true;
+    for (let left = RECEIVES_PER_TURN; more && left > 0; left--) {
+      more = this.#peers.receive((bytes) => {
+        counters[RECEIVED] = counters[RECEIVED]! + 1;
+        counters[RECEIVED_BYTES] = counters[RECEIVED_BYTES]! + bytes.length;
+        this.member.datagram(bytes);
+      });
+    }
+    this.member.tick();
+    return more;
+  }
+
+  /** Sends all that is to be said. Before the packets of the turn leave. */
+  flush(): void {
+    this.member.flush();
+    this.#peers.flush();
+    this.#state.counters[LOST] = this.#peers.lost;
+  }
+
+  generationChanged(generation: Generation): void {
+    this.member.generationChanged(generation);
+  }
+
+  /** A message of the main thread; those that are not about the cluster are left alone. */
+  obey(message: ToThread): void {
+    this.member.turn(performance.now());
+    switch (message.type) {
+      case 'copy-piece':
+        this.member.step({ kind: 'copy', records: this.#entries(message.bytes) });
+        break;
+      case 'copy-end':
+        this.member.step({ kind: 'copy-end', vector: message.vector });
+        break;
+      case 'copy-failed':
+        this.member.step({ kind: 'copy-failed' });
+        break;
+      case 'ask':
+        this.#post({ type: 'answer', id: message.id, answer: this.#answer(message.question) });
+        break;
+      case 'stop':
+        this.member.step({ kind: 'leave' });
+        this.flush();
+        break;
+    }
+  }
+
+  close(): void {
+    this.#peers.close();
+    this.tunnel.close();
+  }
+
+  #send(peer: number, bytes: Uint8Array): void {
+    const { counters } = this.#state;
+    counters[SENT] = counters[SENT]! + 1;
+    counters[SENT_BYTES] = counters[SENT_BYTES]! + bytes.length;
+    this.#peers.send(peer, bytes);
+  }
+
+  #event(event: MemberEvent): void {
+    switch (event.kind) {
+      case 'alone':
+        this.#loaded = this.#load();
+        this.member.step({ kind: 'alone-done' });
+        break;
+      case 'ready':
+        this.#post({ type: 'cluster-ready', loaded: this.#loaded });
+        break;
+      case 'copy-request':
+        this.#copyFrom = event.from;
+        this.#post({ type: 'copy-request', from: event.from });
+        break;
+      case 'peer':
+        this.#post({ type: 'peer', change: event.change });
+        break;
+    }
+  }
+
+  #entries(bytes: Uint8Array): EntryRecord[] {
+    const records = readRecords(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+      this.#copyFrom,
+    );
+    return (records ?? []).flatMap((record) =>
+      !isControl(record) && record.type === 'entry' ? [record] : [],
+    );
+  }
+
+  #answer(question: ThreadQuestion): ThreadAnswer {
+    const { member } = this;
+    const now = performance.now();
+    switch (question.what) {
+      case 'vector':
+        return { what: 'vector', vector: member.node.vector() };
+      case 'copy':
+        return { what: 'copy', ...copyPiece(member, question.cursor) };
+      case 'peers':
+        return { what: 'peers', peers: peerStates(member, now) };
+      case 'locks':
+        return { what: 'locks', locks: lockStates(member, now) };
+      case 'cluster':
+        return { what: 'cluster', cluster: clusterState(member) };
+      case 'explain': {
+        const { vip, vipPort, protocol } = question.packet;
+        const [v0, v1, v2, v3] = vip;
+        const index = this.#state.services.findService(v0 | 0, v1 | 0, v2 | 0, v3 | 0, protocol, vipPort);
+        const service = [...member.ids.services.values()].find((one) => one.index === index);
+        return { what: 'explain', explained: explainPacket(member, question.packet, service) };
+      }
+    }
+  }
+}
