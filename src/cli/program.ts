@@ -10,10 +10,11 @@ import { VERSION } from '../daemon/version.ts';
 import { addCapture } from './capture.ts';
 import { addCheck } from './check.ts';
 import { addCleanup } from './cleanup.ts';
-import { addLocks, addPeers } from './cluster-views.ts';
 import { addCounters } from './counters.ts';
+import { addDiff, addExplain } from './explain.ts';
 import { addFlows } from './flows.ts';
 import { addKeygen } from './keygen.ts';
+import { addLocks, addPeers } from './peers.ts';
 import { addReload } from './reload.ts';
 import { addRun } from './run.ts';
 import { addServer } from './server.ts';
@@ -37,7 +38,8 @@ function createProgram(): Command {
       '\nExit codes: 0 done, 1 the answer is no or the input is bad, 2 wrong usage, 3 cannot reach the daemon.',
     );
   for (const add of [addRun, addCheck, addCleanup, addKeygen]) add(program);
-  for (const add of [addStatus, addServers, addServer, addFlows, addLocks, addPeers]) add(program);
+  for (const add of [addStatus, addServers, addServer, addFlows, addPeers, addLocks, addExplain, addDiff])
+    add(program);
   for (const add of [addCounters, addReload, addCapture]) add(program);
   return program;
 }

@@ -1,6 +1,7 @@
 /** `latchway status`: what the daemon is and how it does. */
 import type { Command } from 'commander';
-import type { StatusView } from '../daemon/control.ts';
+import type { ClusterStatus } from '../daemon/cluster/cluster-views.ts';
+import type { FullStatusView } from '../daemon/control.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { print, printJson } from './output.ts';
@@ -10,7 +11,7 @@ export function addStatus(program: Command): void {
     .command('status')
     .description('node, version, uptime, device, table, services, warnings')
     .action(async (options: ViewOptions) => {
-      const status = await askDaemon<StatusView>(socketOf(options), 'GET', '/status');
+      const status = await askDaemon<FullStatusView>(socketOf(options), 'GET', '/status');
       if (options.json) printJson(status);
       else print(formatStatus(status));
     });
@@ -20,7 +21,7 @@ export function addStatus(program: Command): void {
   ]);
 }
 
-export function formatStatus(status: StatusView): string {
+export function formatStatus(status: FullStatusView): string {
   const { device, table, config } = status;
   const percent = ((100 * table.used) / table.capacity).toFixed(1);
   const lines: [string, string][] = [
@@ -36,10 +37,23 @@ export function formatStatus(status: StatusView): string {
       'service',
       `${service}, ${up} of ${servers} servers up`,
     ]),
+    ...clusterLines(status.cluster),
     ...status.sysctls.map(({ name, from, to }): [string, string] => ['sysctl', `${name} ${from} -> ${to}`]),
     ...status.warnings.map((warning): [string, string] => ['warning', warning]),
   ];
   return lines.map(([name, text]) => `${`${name}:`.padEnd(12)}${text}`).join('\n');
+}
+
+function clusterLines(cluster: ClusterStatus | null): [string, string][] {
+  if (cluster === null) return [];
+  const { dispatchers, up, ready, flood, floodElsewhere, drift } = cluster;
+  const floods = [...(flood ? ['here'] : []), ...floodElsewhere];
+  const waiting = `${cluster.locks} locks, ${cluster.questions} questions, ${cluster.waitingPackets} packets wait`;
+  return [
+    ['cluster', `${up} of ${dispatchers} dispatchers up, ${ready} ready; ${waiting}`],
+    ...(floods.length > 0 ? [['flood', floods.join(', ')] as [string, string]] : []),
+    ...drift.map((name): [string, string] => ['drift', `${name} has another configuration`]),
+  ];
 }
 
 /** `3d 4h`, `5h 6m`, `7m 8s`, `9s`: the two largest units. */

@@ -1,10 +1,13 @@
 /**
  * The control socket: HTTP/1.1 with JSON bodies on a Unix socket that only its owner may open.
  *
- *     GET   /status                    StatusView
+ *     GET   /status                    FullStatusView
  *     GET   /counters                  { name: number }
  *     GET   /servers                   ServerView[]
  *     GET   /flows?service=&server=&state=&client=&limit=&format=json|ndjson
+ *     GET   /peers, /locks             PeerView[], LockView[]
+ *     GET   /explain?packet=           ExplainView[]
+ *     GET   /diff                      DiffView
  *     GET   /metrics                   Prometheus text
  *     PATCH /servers/SERVICE/SERVER    { "weight": 3 } or { "drain": true } or { "enable": true } -> ServerView
  *     POST  /reload                    ReloadView
@@ -78,9 +81,13 @@ async function answer(
   const { path, params } = parseUrl(request.url ?? '/');
   const [top, ...rest] = path;
   const known: Readonly<Record<string, () => unknown>> = {
-    'GET status': () => target.status(),
+    'GET status': async () => ({ ...target.status(), cluster: await target.cluster() }),
     'GET counters': () => target.counters(),
     'GET servers': () => target.servers(),
+    'GET peers': () => target.peers(),
+    'GET locks': () => target.locks(),
+    'GET diff': () => target.diff(),
+    'GET explain': () => target.explain(params.get('packet') ?? ''),
     'POST reload': () => target.reload(),
     'PATCH servers': async () => target.setServer(rest[0]!, rest[1]!, await readChange(request)),
   };
@@ -91,7 +98,10 @@ async function answer(
   if (key === 'GET metrics' && rest.length === 0) return sendMetrics(response, metrics);
   const handler = rest.length === depth ? known[key] : undefined;
   if (handler === undefined) throw notThere(method, path, Object.keys(known));
-  for (const name of params.keys()) throw new Refusal(400, `unknown parameter '${name}'`);
+  const allowed = key === 'GET explain' ? 'packet' : '';
+  for (const name of params.keys()) {
+    if (name !== allowed) throw new Refusal(400, `unknown parameter '${name}'`);
+  }
   sendJson(response, 200, await handler());
 }
 

@@ -7,6 +7,7 @@
  */
 import type { CounterName } from '../base/counters.ts';
 import type { AddressWords } from '../wire/address.ts';
+import type { ClusterStatus, DiffView, ExplainView, LockView, PeerView } from './cluster/cluster-views.ts';
 import type { ServerChange } from './pool.ts';
 
 export interface ServiceStatus {
@@ -36,6 +37,12 @@ export interface StatusView {
   /** Values of the host that the daemon changed, and puts back when it stops. */
   readonly sysctls: readonly { readonly name: string; readonly from: string; readonly to: string }[];
   readonly warnings: readonly string[];
+}
+
+/** What `GET /status` answers. */
+export interface FullStatusView extends StatusView {
+  /** Null for a dispatcher alone. */
+  readonly cluster: ClusterStatus | null;
 }
 
 /** One server of one service; what belongs to the service is repeated in each of its rows. */
@@ -112,6 +119,15 @@ export interface ReloadView {
 /** The daemon, as the control socket and the metrics see it. Throws LatchwayError for what a person got wrong. */
 export interface ControlTarget {
   status(): StatusView;
+  /** Null for a dispatcher alone, and while the daemon starts or stops. */
+  cluster(): Promise<ClusterStatus | null>;
+  /** The other dispatchers; none for a dispatcher alone. */
+  peers(): Promise<readonly PeerView[]>;
+  locks(): Promise<readonly LockView[]>;
+  /** Where a packet would go, at each dispatcher. */
+  explain(packet: string): Promise<readonly ExplainView[]>;
+  /** What the tables of the dispatchers do not have alike. */
+  diff(): Promise<DiffView>;
   counters(): Readonly<Record<CounterName, number>>;
   servers(): readonly ServerView[];
   /** Entries that match, in any order, made one at a time as they are asked for; ended early by `return()`. */

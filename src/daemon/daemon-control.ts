@@ -2,6 +2,8 @@
 import type { CounterName } from '../base/counters.ts';
 import { LatchwayError } from '../base/fault.ts';
 import { OFFLOAD } from '../io/native.ts';
+import { ClusterControl } from './cluster/cluster-control.ts';
+import type { ClusterStatus, DiffView, ExplainView, LockView, PeerView } from './cluster/cluster-views.ts';
 import { configHash } from './config.ts';
 import type { ControlTarget, FlowFilter, FlowView, ReloadView, ServerView, StatusView } from './control.ts';
 import type { Daemon } from './daemon.ts';
@@ -11,9 +13,12 @@ import { flowViews, serverView } from './views.ts';
 
 export class DaemonControl implements ControlTarget {
   readonly #daemon: Daemon;
+  readonly #cluster: ClusterControl | undefined;
 
   constructor(daemon: Daemon) {
     this.#daemon = daemon;
+    const { cluster, threads } = daemon;
+    this.#cluster = cluster && new ClusterControl(cluster, threads, () => daemon.generation);
   }
 
   status(): StatusView {
@@ -48,6 +53,40 @@ export class DaemonControl implements ControlTarget {
       sysctls: host.changed.map(({ key, from, to }) => ({ name: key, from, to })),
       warnings: host.warnings,
     };
+  }
+
+  async cluster(): Promise<ClusterStatus | null> {
+    try {
+      return (await this.#cluster?.status()) ?? null;
+    } catch (error) {
+      if (error instanceof LatchwayError) return null;
+      throw error;
+    }
+  }
+
+  async peers(): Promise<readonly PeerView[]> {
+    return (await this.#cluster?.peers()) ?? [];
+  }
+
+  async locks(): Promise<readonly LockView[]> {
+    return (await this.#cluster?.locks()) ?? [];
+  }
+
+  explain(packet: string): Promise<readonly ExplainView[]> {
+    return this.#inCluster().explain(packet);
+  }
+
+  diff(): Promise<DiffView> {
+    return this.#inCluster().diff();
+  }
+
+  /** @throws LatchwayError daemon-refused */
+  #inCluster(): ClusterControl {
+    if (this.#cluster !== undefined) return this.#cluster;
+    throw new LatchwayError({
+      code: 'daemon-refused',
+      detail: 'this dispatcher is alone: its configuration has no cluster',
+    });
   }
 
   counters(): Readonly<Record<CounterName, number>> {

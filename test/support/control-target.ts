@@ -139,6 +139,11 @@ export function fakeTarget(flowCount = 3, failAt = -1): FakeTarget {
     pulled: () => pulled,
     ended,
     status: () => STATUS,
+    cluster: async () => null,
+    peers: async () => [],
+    locks: async () => [],
+    explain: async () => [],
+    diff: async () => ({ entries: {}, silent: {}, differences: [], unlisted: 0 }),
     counters: () =>
       Object.fromEntries(COUNTER_INFO.map(({ name }, index) => [name, index % 5])) as Record<
         CounterName,

@@ -3,8 +3,8 @@
 /** Another dispatcher, as seen from here. */
 export interface PeerState {
   readonly node: number;
-  /** `live`: both directions work. `one-way`: it is heard and does not hear us. `silent`: not heard. `stopped`: known to be. */
-  readonly state: 'live' | 'one-way' | 'silent' | 'stopped';
+  /** `up`: both directions work. `one-way`: it is heard and does not hear us. `silent`: not heard. `stopped`: known to be. */
+  readonly state: 'up' | 'one-way' | 'silent' | 'stopped';
   readonly ready: boolean;
   readonly flooding: boolean;
   /** 32 hexadecimal digits, or '' while no life of it is believed. */

@@ -34,7 +34,7 @@ export function peerStates(member: Member, now: number): PeerState[] {
 }
 
 function stateOf({ peer }: Peer): PeerState['state'] {
-  if (isLive(peer)) return 'live';
+  if (isLive(peer)) return 'up';
   if (peer.up) return 'one-way';
   return peer.stopped ? 'stopped' : 'silent';
 }
