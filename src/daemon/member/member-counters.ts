@@ -11,17 +11,17 @@ const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
   ['locksVoided', COUNTER['lock-voided']],
   ['locksEndedEmpty', COUNTER['lock-ended-empty']],
   ['attemptsAdopted', COUNTER['lock-adopted']],
-  ['grantsByTimeout', COUNTER['grant-by-timeout']],
+  ['grantsByTimeout', COUNTER['lock-granted-by-timeout']],
   ['questions', COUNTER['question-asked']],
   ['questionsUnanswered', COUNTER['question-unanswered']],
   ['updates', COUNTER['update-sent']],
   ['refreshes', COUNTER['refresh-sent']],
-  ['conflicts', COUNTER['entry-conflict']],
+  ['conflicts', COUNTER['conflict']],
   ['replyCollisions', COUNTER['reply-collision']],
   ['refusedOld', COUNTER['entry-refused-old']],
   ['unknownService', COUNTER['entry-unknown-service']],
   ['rebound', COUNTER['flow-rebound']],
-  ['stateless', COUNTER['forwarded-stateless']],
+  ['stateless', COUNTER['stateless-forward']],
 ];
 
 const OF_LINK: readonly (readonly [keyof LinkCounters, number])[] = [
@@ -31,7 +31,7 @@ const OF_LINK: readonly (readonly [keyof LinkCounters, number])[] = [
   ['refusedRecords', COUNTER['cluster-refused-records']],
 ];
 const REFUSED_LIFE = COUNTER['cluster-refused-life'];
-const REPAIRED = COUNTER['cluster-repaired'];
+const REPAIRED = COUNTER['cluster-datagrams-repaired'];
 
 export class MemberCounters {
   readonly #row: Float64Array;

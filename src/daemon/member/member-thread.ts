@@ -16,11 +16,11 @@ import { Member, type MemberEvent } from './member.ts';
 import { clusterState, copyPiece, explainPacket, lockStates, peerStates } from './member-views.ts';
 import type { MemberSetup } from './setup.ts';
 
-const SENT = COUNTER['cluster-sent'];
-const SENT_BYTES = COUNTER['cluster-sent-bytes'];
-const RECEIVED = COUNTER['cluster-received'];
-const RECEIVED_BYTES = COUNTER['cluster-received-bytes'];
-const LOST = COUNTER['cluster-lost'];
+const SENT = COUNTER['cluster-datagrams-sent'];
+const SENT_BYTES = COUNTER['cluster-bytes-sent'];
+const RECEIVED = COUNTER['cluster-datagrams-received'];
+const RECEIVED_BYTES = COUNTER['cluster-bytes-received'];
+const LOST = COUNTER['cluster-datagrams-lost'];
 
 /** Batches of datagrams in one turn: packets must not starve behind them. */
 const RECEIVES_PER_TURN = 4;

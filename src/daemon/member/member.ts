@@ -52,7 +52,7 @@ const DROP_NO_SERVER = COUNTER['drop-no-server'];
 const DROP_TUNNEL_BAD = COUNTER['drop-tunnel-bad'];
 const DROP_TUNNEL_STRANGER = COUNTER['drop-tunnel-stranger'];
 const TUNNEL_RECEIVED = COUNTER['tunnel-received'];
-const PACKET_WAITED = COUNTER['packet-waited'];
+const PACKET_WAITED = COUNTER['waited'];
 
 /** An effect that decides about a packet. */
 type Decision = Extract<NodeEffect, { readonly packet: Packet }>;

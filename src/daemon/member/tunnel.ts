@@ -24,7 +24,7 @@ import { PROTOCOL_IPIP, PROTOCOL_IPV6 } from '../../wire/protocol.ts';
 import { outerHeaderSize, prependOuter } from '../../wire/tunnel.ts';
 import { vnetClear } from '../../wire/virtio.ts';
 
-const TUNNELLED = COUNTER['tunnelled'];
+const TUNNELLED = COUNTER['tunnel-sent'];
 const DROP_WRITE = COUNTER['drop-write'];
 
 /** TTL of an outer header that is written here: the one inside the kernel's. */
