@@ -118,9 +118,11 @@ function dispatcher(name) {
     commands: [
       ...pointToPoint('to-router', both(name, dispatcherAddress), ROUTER),
       ...pointToPoint('to-hub', both(name, clusterAddress), HUB),
-      `route add ${CLUSTER_NETWORK[4]} via ${HUB[4]} src ${clusterAddress(name, 4)}`,
-      `route add ${CLUSTER_NETWORK[6]} via ${HUB[6]} src ${clusterAddress(name, 6)}`,
-      ...defaultRoutes(ROUTER),
+      // `onlink`: the kernel may take a moment to see that a fresh link has a carrier, and refuses IPv6 routes until then.
+      `route add ${CLUSTER_NETWORK[4]} via ${HUB[4]} dev to-hub onlink src ${clusterAddress(name, 4)}`,
+      `route add ${CLUSTER_NETWORK[6]} via ${HUB[6]} dev to-hub onlink`,
+      `route add default via ${ROUTER[4]} dev to-router onlink`,
+      `route add default via ${ROUTER[6]} dev to-router onlink`,
     ],
   };
 }

@@ -17,7 +17,7 @@ import { runProcess, startDetached, startProcess } from './processes.mjs';
 import { isOwned, labs, register, remove, sweep } from './registry.mjs';
 import { single } from './single.mjs';
 
-/** The topologies by name. */
+/** The topologies by name. @type {Record<'cluster' | 'line' | 'single', (options: LabOptions) => import('./single.mjs').Plan>} */
 export const TOPOLOGIES = { cluster, line, single };
 
 export const PROJECT = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -58,7 +58,7 @@ ${dispatchers.flatMap((name) => [count(name, 'to-client', 'requests'), count(nam
     this.#ip([
       ...dispatchers.flatMap((name) =>
         FAMILIES.flatMap((family) => [
-          `route add default via ${dispatcherAddress(name, family)} dev ${deviceTo(name)} table ${FIRST_TABLE + markOf(name)}`,
+          `route add default via ${dispatcherAddress(name, family)} dev ${deviceTo(name)} onlink table ${FIRST_TABLE + markOf(name)}`,
           `${flag(family)}rule add priority ${FIRST_TABLE} fwmark ${markOf(name)} lookup ${FIRST_TABLE + markOf(name)}`,
         ]),
       ),
@@ -123,7 +123,7 @@ ${marks ? this.#markRules() : ''}
     this.#ip(
       FAMILIES.flatMap((family) => {
         const hops = this.live
-          .map((name) => `nexthop via ${dispatcherAddress(name, family)} dev ${deviceTo(name)}`)
+          .map((name) => `nexthop via ${dispatcherAddress(name, family)} dev ${deviceTo(name)} onlink`)
           .join(' ');
         return [
           `route replace ${VIP_NETWORK[family]} ${hops}`,

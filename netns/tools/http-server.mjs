@@ -12,7 +12,11 @@ import { createServer } from 'node:http';
 import { ContentCheck, writeContent } from './content.mjs';
 import { options } from './options.mjs';
 
-const given = options('HTTP server for labs', { name: 's1', port: 8080, host: '::' });
+const given = options('HTTP server for labs; several ports with commas', {
+  name: 's1',
+  port: '8080',
+  host: '::',
+});
 
 /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
 function receive(request, response) {
@@ -30,7 +34,8 @@ function receive(request, response) {
   });
 }
 
-const server = createServer((request, response) => {
+/** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+function answer(request, response) {
   const url = new URL(request.url ?? '/', 'http://server');
   response.setHeader('X-Server', given.name);
   response.setHeader('X-Client', request.socket.remoteAddress ?? '');
@@ -41,7 +46,13 @@ const server = createServer((request, response) => {
     response.setHeader('Content-Length', bytes);
     writeContent(response, bytes);
   } else response.end(`${given.name}\n`);
-});
-server.listen({ port: given.port, host: given.host, backlog: 4096 }, () => {
-  process.stdout.write(`listening on ${given.port}\n`);
-});
+}
+
+/** @param {string} port @returns {Promise<void>} */
+const listen = (port) =>
+  new Promise((resolve) => {
+    createServer(answer).listen({ port: Number(port), host: given.host, backlog: 4096 }, resolve);
+  });
+
+await Promise.all(given.port.split(',').map(listen));
+process.stdout.write(`listening on ${given.port}\n`);

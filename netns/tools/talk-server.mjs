@@ -8,7 +8,11 @@
 import { createServer } from 'node:net';
 import { answerQuestions, count, options } from './options.mjs';
 
-const given = options('TCP server for long-lived connections', { name: 's1', port: 7000, host: '::' });
+const given = options('TCP server for long-lived connections; several ports with commas', {
+  name: 's1',
+  port: '7000',
+  host: '::',
+});
 /** @type {Set<import('node:net').Socket>} */
 const sockets = new Set();
 const report = {
@@ -44,10 +48,14 @@ function serve(socket) {
   });
 }
 
-const server = createServer(serve);
-server.listen({ port: given.port, host: given.host, backlog: 4096 }, () => {
-  process.stdout.write(`listening on ${given.port}\n`);
-});
+/** @param {string} port @returns {Promise<void>} */
+const listen = (port) =>
+  new Promise((resolve) => {
+    createServer(serve).listen({ port: Number(port), host: given.host, backlog: 4096 }, resolve);
+  });
+
+await Promise.all(given.port.split(',').map(listen));
+process.stdout.write(`listening on ${given.port}\n`);
 answerQuestions(() => ({ ...report, connections: sockets.size }), {
   push(milliseconds) {
     clearInterval(pushing);

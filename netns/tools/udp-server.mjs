@@ -7,11 +7,15 @@ import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { answerQuestions, options } from './options.mjs';
 
-const given = options('UDP echo server', { name: 's1', port: 5300, bind: '0.0.0.0,::' });
+const given = options('UDP echo server; several ports with commas', {
+  name: 's1',
+  port: '5300',
+  bind: '0.0.0.0,::',
+});
 let received = 0;
 
-/** @param {string} address @returns {Promise<void>} */
-function serve(address) {
+/** @param {string} address @param {number} port @returns {Promise<void>} */
+function serve(address, port) {
   const socket = createSocket({
     type: isIPv6(address) ? 'udp6' : 'udp4',
     ipv6Only: isIPv6(address),
@@ -25,10 +29,11 @@ function serve(address) {
   });
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
-    socket.bind(given.port, address, resolve);
+    socket.bind(port, address, resolve);
   });
 }
 
-await Promise.all(given.bind.split(',').map(serve));
+const ports = given.port.split(',').map(Number);
+await Promise.all(given.bind.split(',').flatMap((address) => ports.map((port) => serve(address, port))));
 process.stdout.write(`listening on ${given.port}\n`);
 answerQuestions(() => ({ server: given.name, received }));

@@ -94,7 +94,7 @@ export class SimulatedDispatcher {
       environment: hooks.environment(id),
       store: this.store,
       mtuBytes: 1_500,
-      aloneAfterMs: 300,
+      aloneAfterMs: 800,
       configuration: 1,
       random,
       now: this.local(timeline.now),

@@ -21,7 +21,7 @@ import { Servers } from './servers.ts';
 import { Timeline } from './timeline.ts';
 
 /** By then all dispatchers are ready: they agree on one and copy from it. */
-const START_MS = 1_000;
+const START_MS = 1_500;
 /** So long after a restart what others say of a dispatcher may still be about its earlier life. */
 const RESTART_MS = 1_500;
 /** Two digest periods and their repair. */
@@ -81,6 +81,9 @@ export class SimulatedWorld {
   effect(dispatcher: SimulatedDispatcher, effect: NodeEffect): void {
     switch (effect.kind) {
       case 'alone':
+        // It heard of nobody who is ready for so long that it takes the table for empty (rule 17).
+        if (this.dispatchers.some((one) => one.alive && one.node.core.context.ready))
+          this.assumptionBroken = true;
         dispatcher.step({ kind: 'alone-done' });
         break;
       case 'copy-request':
@@ -124,7 +127,7 @@ export class SimulatedWorld {
     // What only a dispatcher that has just died had sent, nobody can repair but digests.
     if (now - this.faults.crashedAt <= EVENED_OUT_MS) return;
     // Who is cut off may be ready with what it has (rule 17).
-    if (now - this.faults.cutUntil <= EVENED_OUT_MS) return;
+    if (now - this.faults.cutUntil <= EVENED_OUT_MS || this.assumptionBroken) return;
     for (const checker of this.checkers) checker.ready?.(dispatcher, this.dispatchers, now);
   }
 
@@ -144,7 +147,8 @@ export class SimulatedWorld {
   /** Someone alive was taken for dead: one server is not promised in this run, unless it just started anew. */
   suspected(by: SimulatedDispatcher, other: SimulatedDispatcher): void {
     if (by.node.membership.members.get(other.id)?.incarnation !== other.node.options.life.incarnation) return;
-    if (this.timeline.now > START_MS && !this.isNew(other)) this.assumptionBroken = true;
+    const { ready } = other.node.core.context;
+    if (ready && by.node.core.context.ready && !this.isNew(other)) this.assumptionBroken = true;
   }
 
   ended(packet: Packet, how: Parameters<NonNullable<Checker['packetEnded']>>[1]): void {

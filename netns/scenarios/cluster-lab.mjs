@@ -1,0 +1,131 @@
+/**
+ * What scenarios of a cluster play on: the lab, its servers, its dispatchers, the spraying of the router, and the
+ * witnesses (counters of kernels and of dispatchers) before and after.
+ */
+import { ClusterServices } from '../cluster-services.mjs';
+import { Dispatchers, riseOf } from '../dispatchers.mjs';
+import { waitFor } from '../host.mjs';
+import { Hub } from '../hub.mjs';
+import { createLab } from '../laboratory.mjs';
+import { Spraying, sharesSince } from '../spraying.mjs';
+import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
+
+/** @typedef {import('../cluster-services.mjs').Combination} Combination */
+
+/**
+ * @typedef {object} ClusterLabOptions
+ * @property {number} dispatchers
+ * @property {readonly Combination[]} combinations
+ * @property {number} [servers] default 4
+ * @property {object} [settings] keys of the section `cluster`
+ * @property {object} [service] keys of each service
+ * @property {import('../laboratory.mjs').Offloads} [offloads] default `off`: a packet is a packet
+ * @property {import('../spraying.mjs').SprayMode} [mode]
+ * @property {readonly ('web' | 'talk' | 'udp')[]} [kinds] of servers
+ * @property {4 | 6} [clusterFamily] of the addresses between dispatchers
+ */
+
+/** What there was when somebody looked. */
+export class Witnesses {
+  /** @param {ClusterLab} bed */
+  constructor(bed) {
+    this.bed = bed;
+    this.shares = bed.spraying.counts();
+    this.counters = bed.dispatchers.total();
+    this.client = bed.snmp('client');
+    this.servers = bed.lab.servers.map((name) => bed.snmp(name));
+    this.deviceDrops = bed.deviceDrops();
+  }
+
+  /** What has changed since. */
+  since() {
+    const now = new Witnesses(this.bed);
+    /** @type {import('../tools/snmp.mjs').Snmp} */
+    const servers = {};
+    now.servers.forEach((snmp, index) => {
+      for (const [name, rise] of Object.entries(snmpRise(this.servers[index] ?? {}, snmp))) {
+        servers[name] = (servers[name] ?? 0) + rise;
+      }
+    });
+    return {
+      shares: sharesSince(now.shares, this.shares),
+      counters: riseOf(now.counters, this.counters),
+      client: snmpRise(this.client, now.client),
+      servers,
+      deviceDrops: now.deviceDrops - this.deviceDrops,
+    };
+  }
+}
+
+export class ClusterLab {
+  /** @param {ClusterLabOptions} options */
+  constructor(options) {
+    this.options = options;
+    const servers = options.servers ?? 4;
+    this.services = new ClusterServices(options.combinations, servers, options.service);
+    this.lab = createLab({
+      topology: 'cluster',
+      dispatchers: options.dispatchers,
+      servers,
+      offloads: options.offloads ?? 'off',
+    });
+    try {
+      this.spraying = new Spraying(this.lab, options.mode);
+      this.hub = new Hub(this.lab);
+      this.dispatchers = new Dispatchers(this.lab, this.services.config, options.settings, {
+        ...(options.clusterFamily && { family: options.clusterFamily }),
+      });
+    } catch (error) {
+      this.lab.close();
+      throw error;
+    }
+  }
+
+  /** Starts servers and dispatchers. @param {{ program?: string }} [how] */
+  async start(how = {}) {
+    await this.services.startServers(this.lab, this.options.kinds);
+    await this.dispatchers.start(undefined, how);
+    await this.dispatchers.waitForPeers();
+  }
+
+  close() {
+    this.lab.close();
+  }
+
+  /** @param {string} host */
+  snmp(host) {
+    return parseSnmp(this.lab.must(host, 'cat', ...SNMP_FILES));
+  }
+
+  /** Packets that dispatchers' devices had no room for. */
+  deviceDrops() {
+    return [...this.dispatchers.running.keys()].reduce((sum, name) => {
+      const [link] = JSON.parse(this.lab.must(name, 'ip', '-j', '-s', 'link', 'show', 'lw0'));
+      return sum + (link?.stats64?.tx?.dropped ?? 0);
+    }, 0);
+  }
+
+  /** A look at all witnesses, to compare with later. */
+  watch() {
+    return new Witnesses(this);
+  }
+
+  /**
+   * Waits until all tables are the same.
+   * @param {number} [deadlineMs]
+   * @returns {Promise<string>} '' or what still differs
+   */
+  async converge(deadlineMs = 30_000) {
+    let last = { equal: false, text: '' };
+    const equal = () => {
+      last = this.dispatchers.diff();
+      return last.equal;
+    };
+    try {
+      await waitFor(equal, { deadlineMs, everyMs: 200 });
+      return '';
+    } catch {
+      return last.text || 'not equal';
+    }
+  }
+}
