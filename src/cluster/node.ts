@@ -7,69 +7,19 @@
  * caller's). What is sent stands before what is forwarded because of it.
  */
 
-import type { Effect, Environment, Settings } from './context.ts';
-import { Core, type CoreEvent } from './core.ts';
-import { type DigestSettings, Digests } from './digests.ts';
-import type { ClusterSeed, NodeId } from './identity.ts';
+import type { Effect } from './context.ts';
+import { Core } from './core.ts';
+import { Digests } from './digests.ts';
+import type { NodeId } from './identity.ts';
 import { Joining, type VectorPart } from './joining.ts';
 import { type Datagram, Link, type Opened } from './link.ts';
-import { type Member, Membership, type MembershipSettings, type PeerChange } from './membership.ts';
+import { type Member, Membership, type PeerChange } from './membership.ts';
 import { type AnyRecord, isControl } from './messages.ts';
 import type { ControlRecord } from './messages-control.ts';
-import { readRecords } from './messages-read.ts';
-import type { EntryRecord, SessionRecord } from './records.ts';
-import {
-  type Life,
-  PROTOCOL_VERSION,
-  readHeader,
-  Sealer,
-  STREAM_BROADCAST,
-  STREAM_HELLO,
-  tagOf,
-} from './seal.ts';
-import type { EntryStore } from './store.ts';
-
-export type NodeEvent =
-  | Extract<CoreEvent, { readonly kind: 'packet' | 'note' | 'deadline' }>
-  | { readonly kind: 'datagram'; readonly bytes: Buffer }
-  /** A part of the copy that was asked for, its end, or its failure. */
-  | { readonly kind: 'copy'; readonly records: readonly EntryRecord[] }
-  | { readonly kind: 'copy-end'; readonly vector: readonly VectorPart[] }
-  | { readonly kind: 'copy-failed' }
-  | { readonly kind: 'alone-done' }
-  /** Says goodbye: the others know then that we are stopped. */
-  | { readonly kind: 'leave' };
-
-export type NodeEffect =
-  | Exclude<Effect, { readonly kind: 'send' | 'broadcast' }>
-  /** Ask this dispatcher for a copy of its table. */
-  | { readonly kind: 'copy-request'; readonly from: NodeId }
-  /** Nobody is ready, and this dispatcher is to be the first: it may load a saved table now, then `alone-done`. */
-  | { readonly kind: 'alone' }
-  | { readonly kind: 'ready' }
-  | { readonly kind: 'peer'; readonly change: PeerChange };
-
-export interface NodeOptions {
-  readonly life: Life;
-  readonly peers: readonly NodeId[];
-  readonly seed: ClusterSeed;
-  readonly clusterKeys: readonly Buffer[];
-  readonly settings: Settings;
-  readonly membership: MembershipSettings;
-  readonly digests: DigestSettings;
-  readonly environment: Environment;
-  readonly store: EntryStore;
-  readonly mtuBytes: number;
-  /** How long no ready dispatcher may be heard before those present agree on one (rule 17). */
-  readonly aloneAfterMs: number;
-  readonly configuration: number;
-  /** 16 random bytes. */
-  readonly random: () => Buffer;
-  readonly now: number;
-}
-
-/** Repairs sent in answer to one datagram. */
-const REPAIR_TICK_MS = 2;
+import type { NodeEffect, NodeEvent, NodeOptions } from './node-events.ts';
+import type { SessionRecord } from './records.ts';
+import { Repairs } from './repairs.ts';
+import { PROTOCOL_VERSION, Sealer, STREAM_BROADCAST, STREAM_HELLO, tagOf } from './seal.ts';
 
 export class ClusterNode {
   readonly core: Core;
@@ -77,11 +27,11 @@ export class ClusterNode {
   readonly membership: Membership;
   readonly digests: Digests;
   readonly joining: Joining;
+  readonly repairs: Repairs;
   readonly options: NodeOptions;
   effects: NodeEffect[] = [];
   /** Sealed already, and wait for the flush. */
   hellos: Datagram[] = [];
-  repairAt = 0;
   stopped = false;
   believed = 0;
   unbelieved = 0;
@@ -95,6 +45,7 @@ export class ClusterNode {
     this.link = new Link(life, new Sealer(options.clusterKeys), options.mtuBytes);
     this.membership = new Membership(context, life, options.membership, options.now);
     this.digests = new Digests(context, entries, options.digests);
+    this.repairs = new Repairs(this.link, life);
     this.joining = new Joining(context, this.membership, options.aloneAfterMs, options.now);
     sweep.visit = (entry) => this.digests.visit(entry);
     sweep.onPass = () => this.digests.pass();
@@ -141,7 +92,7 @@ export class ClusterNode {
 
   /** When `step` wants a deadline event, ms. */
   get deadline(): number {
-    return Math.min(this.core.deadline, this.membership.beatAt, this.repairAt);
+    return Math.min(this.core.deadline, this.membership.beatAt, this.repairs.askAt);
   }
 
   /** The streams that the table includes now: taken before the first entry of a copy is read. */
@@ -168,18 +119,11 @@ export class ClusterNode {
       const ranges = this.core.context.ready ? this.digests.due() : undefined;
       if (ranges !== undefined) this.toLive({ type: 'digest', ranges });
     }
-    this.repairAt = Number.POSITIVE_INFINITY;
-    for (const member of this.membership.members.values()) this.askMissing(member, now);
+    this.repairs.askAt = Number.POSITIVE_INFINITY;
+    for (const member of this.membership.members.values()) this.repairs.ask(member, now);
     const from = this.joining.step(now);
     if (from === 'alone') this.effects.push({ kind: 'alone' });
     else if (from !== undefined) this.effects.push({ kind: 'copy-request', from });
-  }
-
-  askMissing({ peer, stream }: Member, now: number): void {
-    if (stream.missing.size === 0 || !peer.up) return;
-    const sequences = stream.toAsk(now);
-    if (sequences.length > 0) this.link.unicast(peer.node, { type: 'repair-request', sequences });
-    this.repairAt = now + REPAIR_TICK_MS;
   }
 
   toLive(record: ControlRecord): void {
@@ -229,7 +173,7 @@ export class ClusterNode {
       for (const change of this.membership.heard(member, now)) this.changed(now, change);
       if (stream === STREAM_BROADCAST) {
         if (!member.stream.heard(opened.header.sequence, now)) return;
-        if (member.stream.missing.size > 0) this.repairAt = Math.min(this.repairAt, now + REPAIR_TICK_MS);
+        this.repairs.missing(member, now);
       }
       this.dispatch(member, opened.records, now);
     }
@@ -280,10 +224,10 @@ export class ClusterNode {
       case 'heartbeat':
         for (const change of this.membership.heartbeat(member, record, now)) this.changed(now, change);
         member.stream.tail(record.lastSequence, now);
-        if (member.stream.missing.size > 0) this.repairAt = Math.min(this.repairAt, now + REPAIR_TICK_MS);
+        this.repairs.missing(member, now);
         break;
       case 'repair-request':
-        this.answerRepair(node, record.sequences, now);
+        this.repairs.answer(node, record.sequences, now);
         break;
       case 'repair':
         this.repaired(member, record.datagram, record.heldMs, now);
@@ -303,28 +247,9 @@ export class ClusterNode {
     }
   }
 
-  answerRepair(to: NodeId, sequences: readonly number[], now: number): void {
-    const gone: number[] = [];
-    for (const sequence of sequences) {
-      const sent = this.link.ring.get(sequence);
-      if (sent === undefined) gone.push(sequence);
-      else this.link.unicast(to, { type: 'repair', heldMs: now - sent.sentAt, datagram: sent.datagram });
-    }
-    if (gone.length > 0) this.link.unicast(to, { type: 'gone', sequences: gone });
-  }
-
-  /** A datagram of the broadcast stream, sealed as it was, out of its sender's ring. */
   repaired(member: Member, datagram: Buffer, heldMs: number, now: number): void {
-    const header = readHeader(datagram);
-    if (header === undefined || header.stream !== STREAM_BROADCAST) return;
-    const { sender } = header;
-    if (sender.node !== member.peer.node || sender.incarnation !== member.incarnation) return;
-    const plaintext = this.link.sealer.open(header, this.options.life, datagram);
-    const records = plaintext && readRecords(plaintext, sender.node);
-    if (records === undefined || !member.stream.heard(header.sequence, now)) return;
-    member.stream.repaired++;
-    const sessions = records.filter((record): record is SessionRecord => !isControl(record));
-    this.records(sender.node, sessions, true, heldMs);
+    const records = this.repairs.open(member, datagram, now);
+    if (records !== undefined) this.records(member.peer.node, records, true, heldMs);
   }
 
   /** The core's effects: records are queued, the rest leaves after them. */

@@ -119,10 +119,7 @@ export class Daemon {
     });
   }
 
-  /**
-   * Brings everything up; in a cluster, until this dispatcher knows its table. On a fault, and when it is told to stop meanwhile, `stop` takes down what is
-   * up. @throws LatchwayError
-   */
+  /** Brings everything up; in a cluster, until its table is known. On a fault `stop` takes down what is up. @throws LatchwayError */
   async start(): Promise<void> {
     noteEgresses(this.pool.services, await findEgresses(this.pool.services), this.#log);
     this.generation = this.pool.generation();

@@ -8,7 +8,8 @@
 import type { Prng } from '../base/prng.ts';
 import { DEFAULT_SETTINGS, type Environment, type Settings } from '../cluster/context.ts';
 import type { ClusterSeed, NodeId } from '../cluster/identity.ts';
-import { ClusterNode, type NodeEffect, type NodeEvent } from '../cluster/node.ts';
+import { ClusterNode } from '../cluster/node.ts';
+import type { NodeEffect, NodeEvent } from '../cluster/node-events.ts';
 import { MapStore } from '../cluster/store.ts';
 import type { SimulationOptions } from './options.ts';
 import { PlainSealer } from './plain-sealer.ts';

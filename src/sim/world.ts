@@ -9,7 +9,7 @@ import { Prng } from '../base/prng.ts';
 import type { Packet } from '../cluster/context.ts';
 import { BIT_CLOSING, BIT_FIN_CLIENT, BIT_FIN_SERVER } from '../cluster/entry.ts';
 import type { NodeId } from '../cluster/identity.ts';
-import type { NodeEffect } from '../cluster/node.ts';
+import type { NodeEffect } from '../cluster/node-events.ts';
 import type { CheckedWorld, Checker } from './checker.ts';
 import { Clients, type Flying } from './clients.ts';
 import { copyTable } from './copies.ts';

@@ -35,7 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: '2',
     name: 'a granter locks all the same',
-    file: 'src/cluster/core.ts',
+    file: 'src/cluster/requests.ts',
     from: "else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else if (claim.generation",
     to: 'else if (claim.generation',
     model: 'race, duplicated',
@@ -94,7 +94,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: '7',
     name: 'a SYN on a closing entry is announced',
-    file: 'src/cluster/core.ts',
+    file: 'src/cluster/requests.ts',
     from: "confirm: ended !== NO_ISN || policy.lock === 'confirm'",
     to: "confirm: policy.lock === 'confirm'",
     model: 'port reuse',
@@ -110,15 +110,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: '9',
     name: 'a session entry serves packets that open nothing',
-    file: 'src/cluster/core.ts',
-    from: 'if (!packet.opens) {\n      this.unknown(waiting, flow);',
-    to: 'if (!packet.opens && session === undefined) {\n      this.unknown(waiting, flow);',
+    file: 'src/cluster/requests.ts',
+    from: 'if (!packet.opens) {\n      this.unknown.look(waiting, flow);',
+    to: 'if (!packet.opens && session === undefined) {\n      this.unknown.look(waiting, flow);',
     model: 'session captures old flow',
   },
   {
     rule: '10',
     name: 'a rebinding is announced',
-    file: 'src/cluster/core.ts',
+    file: 'src/cluster/requests.ts',
     from: 'generation: entry.generation + 1,\n      proposal: NO_SERVER,\n      confirm: true,',
     to: 'generation: entry.generation + 1,\n      proposal: NO_SERVER,\n      confirm: false,',
     model: 'double rebinding',

@@ -5,7 +5,8 @@
 import { DEFAULT_SETTINGS, type Environment, type Packet } from '../../src/cluster/context.ts';
 import { DEFAULT_DIGESTS } from '../../src/cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../src/cluster/membership.ts';
-import { ClusterNode, type NodeEffect, type NodeEvent } from '../../src/cluster/node.ts';
+import { ClusterNode } from '../../src/cluster/node.ts';
+import type { NodeEffect, NodeEvent } from '../../src/cluster/node-events.ts';
 import { SessionKey } from '../../src/cluster/session-key.ts';
 import { MapStore } from '../../src/cluster/store.ts';
 
@@ -140,11 +141,11 @@ export function joinerBeforeGaps(): string | undefined {
   const vector = pair.nodes[0].vector();
   pair.alone(40);
   const first = pair.nodes[0];
-  const answer = first.answerRepair;
-  first.answerRepair = () => {};
+  const { answer } = first.repairs;
+  first.repairs.answer = () => {};
   pair.copy = (_from, to) => pair.step(to, { kind: 'copy-end', vector });
   const early = readyWithout(pair, 1_000);
-  first.answerRepair = answer;
+  first.repairs.answer = answer;
   return early === 'the joiner is never ready'
     ? readyWithout(pair, 2_000)
     : (early ?? 'the gap was filled by chance');

@@ -72,7 +72,7 @@ export class MemberEnvironment implements Environment {
   }
 
   replyKey(key: SessionKey, server: number): ReplyKey | undefined {
-    return this.#store.replyOf(key, server);
+    return this.#store.keys.replyOf(key, server);
   }
 
   guessReply(reply: ReplyKey): { readonly key: SessionKey; readonly server: number } | undefined {
@@ -82,7 +82,7 @@ export class MemberEnvironment implements Environment {
       if (vipPort === 0) continue;
       const key = new SessionKey(id, KIND_FLOW, reply.client, reply.clientPort, vipPort);
       const server = this.hashSelect(
-        service.affinity.kind === 'client' ? this.#store.sessionOf(service.index, key) : key,
+        service.affinity.kind === 'client' ? this.#store.keys.sessionOf(service.index, key) : key,
       );
       if (server !== NO_SERVER && this.replyKey(key, server)?.text === reply.text) return { key, server };
     }

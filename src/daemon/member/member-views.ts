@@ -145,7 +145,7 @@ export function explainPacket(
   if (lock !== undefined)
     return answer(2, 'tunnel: another dispatcher holds the client lock', 0, lock.holder);
   if (!packet.opens) return answer(6, `ask all dispatchers; if none knows it: ${service.unknown}`);
-  const key = service.affinity.kind === 'client' ? member.store.sessionOf(service.index, flow) : flow;
+  const key = service.affinity.kind === 'client' ? member.store.keys.sessionOf(service.index, flow) : flow;
   const session = key === flow ? undefined : context.store.find(key);
   if (session !== undefined && context.environment.accepts(key.service, session.server))
     return answer(1, 'forward: the session of its client is known', session.server);

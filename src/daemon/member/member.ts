@@ -10,8 +10,8 @@ import type { Generation } from '../../balance/generation.ts';
 import { COUNTER } from '../../base/counters.ts';
 import type { DropReason, Packet } from '../../cluster/context.ts';
 import { NO_SERVER } from '../../cluster/entry.ts';
-import { ClusterNode, type NodeEffect, type NodeEvent } from '../../cluster/node.ts';
-import { KIND_FLOW, ReplyKey, SessionKey } from '../../cluster/session-key.ts';
+import { ClusterNode } from '../../cluster/node.ts';
+import type { NodeEffect, NodeEvent } from '../../cluster/node-events.ts';
 import { answerReset } from '../../forward/answer.ts';
 import { classifyBatch } from '../../forward/classify.ts';
 import type { ClusterGate } from '../../forward/cluster-gate.ts';
@@ -21,18 +21,17 @@ import { forwardReply } from '../../forward/reply.ts';
 import { forwardRequest, handleRequest } from '../../forward/request.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
 import { NO_ROW } from '../../table/flow-row.ts';
-import type { AddressWords } from '../../wire/address.ts';
-import { PROTOCOL_TCP } from '../../wire/protocol.ts';
-import { TCP_ACK, TCP_RST, TCP_SYN, tcpSequence } from '../../wire/tcp.ts';
+import { TCP_RST } from '../../wire/tcp.ts';
 import { MemberEnvironment } from './environment.ts';
 import { Ids, UNKNOWN } from './ids.ts';
 import { MemberCounters } from './member-counters.ts';
+import { type PacketFacts, replyFacts, requestFacts } from './packet-facts.ts';
 import { ParkedPackets, unpark } from './parked-packets.ts';
 import { bitsOfRow } from './row-bits.ts';
 import { RowStore } from './row-store.ts';
 import type { MemberSetup } from './setup.ts';
 import { nodeOptions } from './setup.ts';
-import { type Opened, openTunnelled, type TunnelEnd, tunnelPacket } from './tunnel.ts';
+import { openTunnelledBatch, type TunnelEnd, tunnelPacket } from './tunnel.ts';
 
 const DROPS: { readonly [Reason in DropReason]: number } = {
   'not-ready': COUNTER['drop-not-ready'],
@@ -50,8 +49,6 @@ const DROPS: { readonly [Reason in DropReason]: number } = {
 const DROP_UNKNOWN = COUNTER['drop-unknown'];
 const DROP_NO_SERVER = COUNTER['drop-no-server'];
 const DROP_TUNNEL_BAD = COUNTER['drop-tunnel-bad'];
-const DROP_TUNNEL_STRANGER = COUNTER['drop-tunnel-stranger'];
-const TUNNEL_RECEIVED = COUNTER['tunnel-received'];
 const PACKET_WAITED = COUNTER['waited'];
 
 /** An effect that decides about a packet. */
@@ -76,7 +73,6 @@ export class Member implements ClusterGate {
   readonly #self: TunnelEnd;
   readonly #peers: readonly TunnelEnd[];
   readonly #peerIndex: ReadonlyMap<number, number>;
-  readonly #opened: Opened = { offset: 0, length: 0, hops: 0 };
   #released: Decision[] = [];
   #handles = 0;
   #now: number;
@@ -141,80 +137,34 @@ export class Member implements ClusterGate {
   }
 
   request(index: number): void {
-    const state = this.#state;
-    const service = state.service[index]!;
-    const flow = this.#flowOf(index, service);
-    const tcp = state.parsed.protocol[index] === PROTOCOL_TCP;
-    const flags = state.parsed.tcpFlags[index]!;
-    const opens = !tcp || (flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN;
-    this.#packet(index, {
-      flow,
-      session: state.services.isSession(service) ? this.store.sessionOf(service, flow) : undefined,
-      reply: undefined,
-      opens,
-      isn: opens && tcp ? this.#sequence(index) : 0,
-      life: tcp && (flags & (TCP_SYN | TCP_RST)) === 0,
-    });
+    this.#packet(index, requestFacts(this.#state, index, this.ids, this.store));
   }
 
   reply(index: number): void {
-    const { parsed } = this.#state;
-    const reply = new ReplyKey(
-      parsed.protocol[index]!,
-      words(parsed.source0, parsed.source1, parsed.source2, parsed.source3, index),
-      parsed.sourcePort[index]!,
-      words(parsed.destination0, parsed.destination1, parsed.destination2, parsed.destination3, index),
-      parsed.destinationPort[index]!,
-    );
-    const life = parsed.protocol[index] !== PROTOCOL_TCP || (parsed.tcpFlags[index]! & TCP_RST) === 0;
-    this.#packet(index, { flow: undefined, session: undefined, reply, opens: false, isn: 0, life });
+    this.#packet(index, replyFacts(this.#state, index));
   }
 
   changed(row: number): void {
     const table = this.#table;
     const bits = bitsOfRow(table.state(row), table.flags(row));
     if ((bits & ~this.store.columns.bits[row]!) === 0) return;
-    this.step({ kind: 'note', key: this.store.keyOf(row), bits });
+    this.step({ kind: 'note', key: this.store.keys.keyOf(row), bits });
   }
 
-  /**
-   * Runs packets that other dispatchers tunnelled here.
-   * @param sources four words a packet: who sent it
-   */
+  /** Runs packets that other dispatchers tunnelled here. @param sources four words a packet: who sent it */
   tunnelled(sources: Uint32Array): void {
     const state = this.#state;
-    const { batch } = state;
-    const slots = batch.rxOffset.slice();
-    let kept = 0;
-    for (let index = 0; index < batch.rxCount; index++) {
-      const via = addressAt(sources, index);
-      const peer = this.#peers.find((one) => sameWords(one.words, via));
-      if (peer === undefined) {
-        count(state, DROP_TUNNEL_STRANGER);
-        continue;
-      }
-      openTunnelled(state.view, slots[index]!, batch.rxLength[index]!, via, this.#isPeer, this.#opened);
-      if (this.#opened.offset === 0) {
-        count(state, DROP_TUNNEL_BAD);
-        continue;
-      }
-      count(state, TUNNEL_RECEIVED);
-      batch.rxOffset[kept] = this.#opened.offset;
-      batch.rxLength[kept] = this.#opened.length;
-      state.from[kept] = peer.node;
-      state.hops[kept] = this.#opened.hops;
-      kept++;
-    }
-    batch.rxCount = kept;
+    const slots = state.batch.rxOffset.slice();
+    openTunnelledBatch(state, sources, this.#peers);
     classifyBatch(state);
-    for (let index = 0; index < kept; index++) {
+    for (let index = 0; index < state.batch.rxCount; index++) {
       const kind = state.kind[index];
       if (kind === KIND_REQUEST && state.ready) handleRequest(state, this.#table, index);
       else if (kind === KIND_REQUEST) count(state, DROPS['not-ready']);
       else if (kind !== KIND_DONE) count(state, DROP_TUNNEL_BAD);
     }
     // Slots are where they were: the next batch comes from elsewhere.
-    batch.rxOffset.set(slots);
+    state.batch.rxOffset.set(slots);
     state.from.fill(0);
     state.hops.fill(0);
   }
@@ -223,14 +173,10 @@ export class Member implements ClusterGate {
   release(): boolean {
     const state = this.#state;
     const { batch } = state;
-    const decisions: Decision[] = [];
-    while (decisions.length < batch.capacity && this.#released.length > decisions.length) {
-      const decision = this.#released[decisions.length]!;
-      decisions.push(decision);
-    }
-    this.#released = this.#released.slice(decisions.length);
     const placed: Decision[] = [];
-    for (const decision of decisions) {
+    const released = this.#released.slice(0, batch.capacity);
+    this.#released = this.#released.slice(batch.capacity);
+    for (const decision of released) {
       const parked = this.#parked.take(decision.packet.handle);
       if (parked === undefined) continue;
       const index = unpark(parked, batch);
@@ -249,9 +195,7 @@ export class Member implements ClusterGate {
     return this.#released.length > 0;
   }
 
-  #isPeer = (address: AddressWords): boolean => this.#peers.some((one) => sameWords(one.words, address));
-
-  #packet(index: number, facts: Pick<Packet, 'flow' | 'session' | 'reply' | 'opens' | 'isn' | 'life'>): void {
+  #packet(index: number, facts: PacketFacts): void {
     const state = this.#state;
     const packet: Packet = {
       handle: ++this.#handles,
@@ -335,43 +279,10 @@ export class Member implements ClusterGate {
     if (service === UNKNOWN || server === UNKNOWN || decision.server === NO_SERVER)
       return count(state, DROP_NO_SERVER);
     const isReply = state.kind[index] === KIND_REPLY;
-    const row = decision.stateless ? NO_ROW : this.store.rowOf(key);
+    const row = decision.stateless ? NO_ROW : this.store.keys.rowOf(key);
     if (row === NO_ROW && isReply) sendToClient(state, index, service, key.vipPort);
     else if (row === NO_ROW) sendToServer(state, index, service, server, key.vipPort);
     else if (isReply) forwardReply(state, this.#table, row, index);
     else forwardRequest(state, this.#table, row, index);
   }
-
-  #flowOf(index: number, service: number): SessionKey {
-    const { parsed } = this.#state;
-    return new SessionKey(
-      this.ids.serviceId(service),
-      KIND_FLOW,
-      words(parsed.source0, parsed.source1, parsed.source2, parsed.source3, index),
-      parsed.sourcePort[index]!,
-      parsed.destinationPort[index]!,
-    );
-  }
-
-  #sequence(index: number): number {
-    const { batch, parsed, view } = this.#state;
-    return tcpSequence(view, batch.rxOffset[index]! + parsed.headerLength[index]!);
-  }
-}
-
-interface Column {
-  readonly [index: number]: number;
-}
-
-function words(w0: Column, w1: Column, w2: Column, w3: Column, index: number): AddressWords {
-  return [w0[index]! >>> 0, w1[index]! >>> 0, w2[index]! >>> 0, w3[index]! >>> 0];
-}
-
-function addressAt(sources: Uint32Array, index: number): AddressWords {
-  const at = index * 4;
-  return [sources[at]!, sources[at + 1]!, sources[at + 2]!, sources[at + 3]!];
-}
-
-function sameWords(a: AddressWords, b: AddressWords): boolean {
-  return a[0] === b[0] && a[1] === b[1] && a[2] === b[2] && a[3] === b[3];
 }

@@ -7,7 +7,7 @@
 
 import { PROTOCOL_UDP } from '../../balance/generation.ts';
 import { BIT_TOMBSTONE, type Entry } from '../../cluster/entry.ts';
-import { KIND_FLOW, KIND_SESSION, ReplyKey, SessionKey } from '../../cluster/session-key.ts';
+import { KIND_SESSION, type ReplyKey, type SessionKey } from '../../cluster/session-key.ts';
 import type { EntryStore } from '../../cluster/store.ts';
 import type { PathState } from '../../forward/path-state.ts';
 import { holdSession } from '../../forward/session.ts';
@@ -29,6 +29,7 @@ import {
 import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
 import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
+import { RowKeys } from './row-keys.ts';
 
 /** Entries kept aside; more are forgotten, and digests bring them when their time has come. */
 const MAX_ASIDE = 65_536;
@@ -37,6 +38,7 @@ const DROPS_PER_PUT = 2;
 
 export class RowStore implements EntryStore {
   readonly columns: EntryColumns;
+  readonly keys: RowKeys;
   /** Protocol time of the running step, ms; the same moment in the table's time is `state.now`. */
   now = 0;
   readonly #table: DispatchTable;
@@ -49,6 +51,7 @@ export class RowStore implements EntryStore {
     this.#state = state;
     this.#ids = ids;
     this.columns = new EntryColumns(table.capacity);
+    this.keys = new RowKeys(table, state, ids);
   }
 
   get size(): number {
@@ -61,7 +64,7 @@ export class RowStore implements EntryStore {
   }
 
   find(key: SessionKey): Entry | undefined {
-    const row = this.rowOf(key);
+    const row = this.keys.rowOf(key);
     if (row !== NO_ROW) return this.entry(row, key);
     return this.#aside.size === 0 ? undefined : this.#aside.get(key.text);
   }
@@ -90,8 +93,8 @@ export class RowStore implements EntryStore {
       return true;
     }
     if (this.#aside.size > 0) this.#aside.delete(key.text);
-    const endpointPort = this.#endpointPort(reply);
-    const row = this.rowOf(key);
+    const endpointPort = this.keys.endpointPort(reply);
+    const row = this.keys.rowOf(key);
     if (row !== NO_ROW && this.#fits(row, server, endpointPort, key)) {
       this.#write(row, entry);
       return true;
@@ -130,37 +133,6 @@ export class RowStore implements EntryStore {
     return end < table.usedRows ? end : 0;
   }
 
-  /** @returns row of the key, or NO_ROW. */
-  rowOf(key: SessionKey): number {
-    const service = this.#ids.serviceIndex(key.service);
-    if (service === UNKNOWN) return NO_ROW;
-    const table = this.#table;
-    const [a0, a1, a2, a3] = key.client;
-    const session = key.kind === KIND_SESSION;
-    const ports = session ? 0 : packPorts(key.clientPort, key.vipPort);
-    const meta = session ? sessionMeta(service) : flowMeta(service);
-    const hash = table.hashForward(a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports, meta);
-    return table.findForward(hash, a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports, meta);
-  }
-
-  /** The key of a row. */
-  keyOf(row: number): SessionKey {
-    const table = this.#table;
-    const session = table.isSession(row);
-    return new SessionKey(
-      this.#ids.serviceId(table.service(row)),
-      session ? KIND_SESSION : KIND_FLOW,
-      [
-        table.clientWord(row, 0) >>> 0,
-        table.clientWord(row, 1) >>> 0,
-        table.clientWord(row, 2) >>> 0,
-        table.clientWord(row, 3) >>> 0,
-      ],
-      session ? 0 : table.clientPort(row),
-      session ? 0 : table.vipPort(row),
-    );
-  }
-
   /** The entry in a row; undefined when its service or server is gone. */
   entry(row: number, key: SessionKey | undefined): Entry | undefined {
     const table = this.#table;
@@ -169,7 +141,7 @@ export class RowStore implements EntryStore {
     if (server === 0 || this.#ids.serviceId(table.service(row)) === 0) return undefined;
     const held = table.isSession(row) && table.isn(row) > 0;
     return {
-      key: key ?? this.keyOf(row),
+      key: key ?? this.keys.keyOf(row),
       isn: table.isSession(row) ? 0 : table.isn(row) >>> 0,
       previousIsn: columns.previousIsn(row),
       generation: columns.generation[row]!,
@@ -189,7 +161,7 @@ export class RowStore implements EntryStore {
       if (this.#ids.serviceIndex(entry.key.service) === UNKNOWN) continue;
       if (this.#ids.serverIndex(entry.server) === UNKNOWN) continue;
       this.#aside.delete(entry.key.text);
-      this.put(entry, this.replyOf(entry.key, entry.server));
+      this.put(entry, this.keys.replyOf(entry.key, entry.server));
     }
   }
 
@@ -205,31 +177,6 @@ export class RowStore implements EntryStore {
       this.columns.origin[row] = self;
       this.columns.refreshedAt[row] = table.lastSeen(row);
     }
-  }
-
-  /** Reply tuple of a flow on a server, or undefined where replies do not come back, or the other flow that has it is first. */
-  replyOf(key: SessionKey, serverId: number): ReplyKey | undefined {
-    const { services } = this.#state;
-    const service = this.#ids.serviceIndex(key.service);
-    const server = this.#ids.serverIndex(serverId);
-    if (service === UNKNOWN || server === UNKNOWN || key.kind === KIND_SESSION || services.isOneWay(service))
-      return undefined;
-    const at = server * 4;
-    const words = services.serverAddress;
-    return new ReplyKey(
-      services.protocol[service]!,
-      [words[at]! >>> 0, words[at + 1]! >>> 0, words[at + 2]! >>> 0, words[at + 3]! >>> 0],
-      services.serverPort[server]! || key.vipPort,
-      key.client,
-      key.clientPort,
-    );
-  }
-
-  #endpointPort(reply: ReplyKey | undefined): number {
-    if (reply === undefined) return 0;
-    const [s0, s1, s2, s3] = reply.server;
-    const endpoint = this.#state.services.findEndpoint(s0 | 0, s1 | 0, s2 | 0, s3 | 0, reply.protocol);
-    return endpoint < 0 ? 0 : packEndpointPort(endpoint, reply.serverPort);
   }
 
   #fits(row: number, server: number, endpointPort: number, key: SessionKey): boolean {
@@ -305,31 +252,12 @@ export class RowStore implements EntryStore {
   #hold(row: number, service: number, key: SessionKey): void {
     const { services } = this.#state;
     if (key.kind === KIND_SESSION || !services.isSession(service)) return;
-    const session = this.rowOf(this.sessionOf(service, key));
+    const session = this.keys.rowOf(this.keys.sessionOf(service, key));
     if (session !== NO_ROW) holdSession(this.#table, session, row);
   }
 
-  /** The session that a flow of this service belongs to. */
-  sessionOf(service: number, flow: SessionKey): SessionKey {
-    const { mask } = this.#state.services;
-    const at = service * 4;
-    const [a0, a1, a2, a3] = flow.client;
-    return new SessionKey(
-      flow.service,
-      KIND_SESSION,
-      [
-        (a0 & mask[at]!) >>> 0,
-        (a1 & mask[at + 1]!) >>> 0,
-        (a2 & mask[at + 2]!) >>> 0,
-        (a3 & mask[at + 3]!) >>> 0,
-      ],
-      0,
-      0,
-    );
-  }
-
   #removeRow(key: SessionKey): void {
-    const row = this.rowOf(key);
+    const row = this.keys.rowOf(key);
     if (row !== NO_ROW) this.#table.remove(row);
   }
 

@@ -4,7 +4,7 @@ import type { ClusterKey } from '../../balance/cluster-key.ts';
 import { DEFAULT_SETTINGS, type Environment } from '../../cluster/context.ts';
 import { DEFAULT_DIGESTS } from '../../cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../cluster/membership.ts';
-import type { NodeOptions } from '../../cluster/node.ts';
+import type { NodeOptions } from '../../cluster/node-events.ts';
 import type { EntryStore } from '../../cluster/store.ts';
 import type { Address } from '../../wire/address.ts';
 

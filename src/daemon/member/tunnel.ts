@@ -26,6 +26,9 @@ import { vnetClear } from '../../wire/virtio.ts';
 
 const TUNNELLED = COUNTER['tunnel-sent'];
 const DROP_WRITE = COUNTER['drop-write'];
+const TUNNEL_RECEIVED = COUNTER['tunnel-received'];
+const DROP_TUNNEL_BAD = COUNTER['drop-tunnel-bad'];
+const DROP_TUNNEL_STRANGER = COUNTER['drop-tunnel-stranger'];
 
 /** TTL of an outer header that is written here: the one inside the kernel's. */
 const INNER_OUTER_TTL = 64;
@@ -84,6 +87,41 @@ export function tunnelPacket(
 }
 
 /**
+ * Takes what is left of outer headers off the packets of a batch, says who tunnelled each and how often, and leaves out those that are refused.
+ * @param sources four words a packet: who sent it
+ */
+export function openTunnelledBatch(
+  state: PathState,
+  sources: Uint32Array,
+  peers: readonly TunnelEnd[],
+): void {
+  const { batch } = state;
+  const isPeer = (address: AddressWords): boolean => peers.some((one) => sameWords(one.words, address));
+  const opened: Opened = { offset: 0, length: 0, hops: 0 };
+  let kept = 0;
+  for (let index = 0; index < batch.rxCount; index++) {
+    const via = addressAt(sources, index);
+    const peer = peers.find((one) => sameWords(one.words, via));
+    if (peer === undefined) {
+      count(state, DROP_TUNNEL_STRANGER);
+      continue;
+    }
+    openTunnelled(state.view, batch.rxOffset[index]!, batch.rxLength[index]!, via, isPeer, opened);
+    if (opened.offset === 0) {
+      count(state, DROP_TUNNEL_BAD);
+      continue;
+    }
+    count(state, TUNNEL_RECEIVED);
+    batch.rxOffset[kept] = opened.offset;
+    batch.rxLength[kept] = opened.length;
+    state.from[kept] = peer.node;
+    state.hops[kept] = opened.hops;
+    kept++;
+  }
+  batch.rxCount = kept;
+}
+
+/**
  * Takes the second outer header off, if there is one: it must be from a dispatcher to the one that sent the packet here.
  * @param offset of what was inside the outermost header, `length` its bytes
  * @param via address of the dispatcher that sent it
@@ -129,4 +167,13 @@ export function openTunnelled(
 
 function wordsAt(view: DataView, at: number): AddressWords {
   return [view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), view.getUint32(at + 12)];
+}
+
+function addressAt(sources: Uint32Array, index: number): AddressWords {
+  const at = index * 4;
+  return [sources[at]!, sources[at + 1]!, sources[at + 2]!, sources[at + 3]!];
+}
+
+function sameWords(a: AddressWords, b: AddressWords): boolean {
+  return a[0] === b[0] && a[1] === b[1] && a[2] === b[2] && a[3] === b[3];
 }

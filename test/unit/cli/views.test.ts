@@ -105,7 +105,7 @@ describe('tables', () => {
 
 describe('JSON', () => {
   test.each([
-    ['status', STATUS],
+    ['status', { ...STATUS, cluster: null }],
     ['servers', SERVERS],
     ['flows', [flow(0), flow(1), flow(2)]],
     ['reload', { generation: 8, hash: 'cd'.repeat(32), warnings: [] }],
@@ -128,10 +128,9 @@ describe('JSON', () => {
 
 describe('without a cluster', () => {
   test.each([
-    ['locks', 'client locks'],
-    ['peers', 'peers'],
-  ])('%s: none, which is no fault', async (command, what) => {
-    const stdout = `no cluster: this dispatcher is alone: no ${what}\n`;
+    ['locks', 'no client locks\n'],
+    ['peers', 'no other dispatcher: this one is alone\n'],
+  ])('%s: none, which is no fault', async (command, stdout) => {
     expect(await ask(fakeTarget(), command)).toEqual({ code: 0, stdout, stderr: '' });
     const json = await runProgram([command, '--json', '--socket', SOCKET]);
     expect({ ...json, stdout: JSON.parse(json.stdout) }).toEqual({ code: 0, stdout: [], stderr: '' });

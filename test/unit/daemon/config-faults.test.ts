@@ -206,7 +206,7 @@ describe('values', () => {
     [
       'rebind',
       service('on-server-down: rebind'),
-      'services.web.on-server-down: rebind is not supported by this version: use keep or reset (6)',
+      'services.web.on-server-down: rebind is agreed on by the dispatchers of a cluster: add a cluster section, of one dispatcher if need be (6)',
     ],
     [
       'a kind of check not built, its keys not judged',
@@ -355,10 +355,16 @@ describe('cluster', () => {
   const cluster = (body: string): string => `cluster: { name: e, key-file: k, ${body} }\n${service()}`;
   check([
     ['one dispatcher', cluster('dispatchers: { d1: 10.0.1.1 }')],
+    ['more than one', cluster('dispatchers: { d1: 10.0.1.1, d2: 10.0.1.2 }')],
     [
-      'more than one',
-      cluster('dispatchers: { d1: 10.0.1.1, d2: 10.0.1.2 }'),
-      'cluster: more than one dispatcher is not supported by this version (1)',
+      'one address twice',
+      cluster('dispatchers: { d1: 10.0.1.1, d2: 10.0.1.1 }'),
+      "cluster.dispatchers.d2: has the address of 'd1' (1)",
+    ],
+    [
+      'two families',
+      cluster('dispatchers: { d1: 10.0.1.1, d2: "2001:db8::2" }'),
+      'cluster.dispatchers.d2: must be of the same address family as the other dispatchers (1)',
     ],
     ['none', cluster('dispatchers: {}'), 'cluster.dispatchers: is empty: it needs at least one entry (1)'],
     ['left out', cluster('port: 1'), 'cluster.dispatchers: is missing (1)'],

@@ -118,7 +118,7 @@ describe('what makes no sense', () => {
       '/nothing',
       undefined,
       404,
-      'there is no /nothing: known are /status, /counters, /servers, /reload, /flows, /metrics',
+      'there is no /nothing: known are /status, /counters, /servers, /peers, /locks, /diff, /explain, /reload, /flows, /metrics',
     ],
     ['GET', '/', undefined, 404, /^there is no \/:/],
     ['GET', '/status/x', undefined, 404, /^there is no \/status\/x/],

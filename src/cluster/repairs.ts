@@ -1,0 +1,64 @@
+/**
+ * Gaps in the broadcast streams: asked for at their sender, answered out of the ring of sent datagrams, opened again as they were sealed.
+ *
+ * What has left the ring is `gone`: digests bring it, or a new copy while joining (rules 13 and 16 of protocol.md).
+ */
+
+import type { NodeId } from './identity.ts';
+import type { Link } from './link.ts';
+import type { Member } from './membership.ts';
+import { isControl } from './messages.ts';
+import { readRecords } from './messages-read.ts';
+import type { SessionRecord } from './records.ts';
+import { type Life, readHeader, STREAM_BROADCAST } from './seal.ts';
+
+/** How often gaps are looked at while there are any. */
+const REPAIR_TICK_MS = 2;
+
+export class Repairs {
+  /** When gaps are to be looked at, ms; Infinity: there are none. */
+  askAt = 0;
+  readonly link: Link;
+  readonly self: Life;
+
+  constructor(link: Link, self: Life) {
+    this.link = link;
+    this.self = self;
+  }
+
+  /** Something of this sender may be missing. */
+  missing({ stream }: Member, now: number): void {
+    if (stream.missing.size > 0) this.askAt = Math.min(this.askAt, now + REPAIR_TICK_MS);
+  }
+
+  /** Asks a sender for what is missing of its stream and due. */
+  ask({ peer, stream }: Member, now: number): void {
+    if (stream.missing.size === 0 || !peer.up) return;
+    const sequences = stream.toAsk(now);
+    if (sequences.length > 0) this.link.unicast(peer.node, { type: 'repair-request', sequences });
+    this.askAt = now + REPAIR_TICK_MS;
+  }
+
+  answer(to: NodeId, sequences: readonly number[], now: number): void {
+    const gone: number[] = [];
+    for (const sequence of sequences) {
+      const sent = this.link.ring.get(sequence);
+      if (sent === undefined) gone.push(sequence);
+      else this.link.unicast(to, { type: 'repair', heldMs: now - sent.sentAt, datagram: sent.datagram });
+    }
+    if (gone.length > 0) this.link.unicast(to, { type: 'gone', sequences: gone });
+  }
+
+  /** A datagram of the broadcast stream, sealed as it was, out of its sender's ring. @returns what is in it, if it is sound and new */
+  open(member: Member, datagram: Buffer, now: number): SessionRecord[] | undefined {
+    const header = readHeader(datagram);
+    if (header === undefined || header.stream !== STREAM_BROADCAST) return undefined;
+    const { sender } = header;
+    if (sender.node !== member.peer.node || sender.incarnation !== member.incarnation) return undefined;
+    const plaintext = this.link.sealer.open(header, this.self, datagram);
+    const records = plaintext && readRecords(plaintext, sender.node);
+    if (records === undefined || !member.stream.heard(header.sequence, now)) return undefined;
+    member.stream.repaired++;
+    return records.filter((record): record is SessionRecord => !isControl(record));
+  }
+}
