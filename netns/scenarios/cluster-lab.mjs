@@ -7,6 +7,7 @@ import { Dispatchers, riseOf } from '../dispatchers.mjs';
 import { waitFor } from '../host.mjs';
 import { Hub } from '../hub.mjs';
 import { createLab } from '../laboratory.mjs';
+import { Seen } from '../seen.mjs';
 import { Spraying, sharesSince } from '../spraying.mjs';
 import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
 
@@ -53,6 +54,7 @@ export class Witnesses {
       client: snmpRise(this.client, now.client),
       servers,
       deviceDrops: now.deviceDrops - this.deviceDrops,
+      ...this.bed.seen.torn(),
     };
   }
 }
@@ -72,6 +74,7 @@ export class ClusterLab {
     try {
       this.spraying = new Spraying(this.lab, options.mode);
       this.hub = new Hub(this.lab);
+      this.seen = new Seen(this.lab);
       this.dispatchers = new Dispatchers(this.lab, this.services.config, options.settings, {
         ...(options.clusterFamily && { family: options.clusterFamily }),
       });
@@ -107,6 +110,7 @@ export class ClusterLab {
 
   /** A look at all witnesses, to compare with later. */
   watch() {
+    this.seen.reset();
     return new Witnesses(this);
   }
 

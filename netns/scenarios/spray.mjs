@@ -5,7 +5,7 @@
  *
  *   proof first    the router's counters: each dispatcher got its share, one packet apart
  *   broken         connections and downloads that did not come through whole: 0
- *   wrong server   packets that a server had no connection for (it answers RST: the kernel counts them): 0
+ *   wrong server   connections of which two servers have seen packets (a set in each server's kernel): 0
  *   stalls         pauses over a second; each must be explained by a drop counter
  *   control        the same with the network between the dispatchers cut: connections break
  */
@@ -32,6 +32,7 @@ import { Verdict } from './verdict.mjs';
 export const FULL_LOAD = { connections: 1000, downloads: 200, bytes: 1e6, udpSessions: 1000, clients: 500 };
 /** @type {Load} */
 export const SMALL_LOAD = { connections: 60, downloads: 4, bytes: 2e5, udpSessions: 30, clients: 10 };
+export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
 const DOWNLOADS_AT_ONCE = 64;
 const BURST = 20;
 
@@ -93,11 +94,10 @@ export class Spray {
   #judgeWeb(name, { short, long }, seen, { assured = true }) {
     const drops = dropsOf(seen.counters);
     const stalls = short.stalls + long.stalls;
-    const rsts = seen.servers['Tcp.OutRsts'] ?? 0;
     const figures = {
       connections: short.connections + long.connections,
       broken: short.broken + long.broken,
-      wrongServer: rsts,
+      wrongServer: seen.torn,
       stalls,
       longest: Math.max(short.longest, long.longest),
       ...(Object.keys(drops).length > 0 && { drops }),
@@ -106,11 +106,14 @@ export class Spray {
     };
     const { broken } = figures;
     const explained = stalls === 0 || Object.keys(drops).length > 0 || seen.deviceDrops > 0;
-    const whole = broken === 0 && explained && (rsts === 0 || !assured);
+    // A reset of a server is no sign: it answers what comes, late or twice, to a connection that its client has closed.
+    const watched = seen.connections >= figures.connections - broken;
+    const whole = broken === 0 && explained && watched && (seen.torn === 0 || !assured);
     this.verdict.claim(`${name}: none broken`, whole, {
       ...figures,
       ...(broken > 0 && { errors: { ...short.errors, ...long.errors } }),
-      ...(rsts > 0 && { clientRsts: seen.client['Tcp.OutRsts'] ?? 0 }),
+      seenByServers: seen.connections,
+      serverRsts: seen.servers['Tcp.OutRsts'] ?? 0,
     });
   }
 
@@ -228,13 +231,22 @@ export class Spray {
  * @param {(line: string) => void} [given.say]
  * @returns {Promise<Verdict>}
  */
-export async function spray({ dispatchers, combinations, load, offloads, mode, settings, control = true, say }) {
+export async function spray({
+  dispatchers,
+  combinations,
+  load,
+  offloads,
+  mode,
+  settings,
+  control = true,
+  say,
+}) {
   const bed = new ClusterLab({
     dispatchers,
     combinations,
     ...(offloads && { offloads }),
     ...(mode && { mode }),
-    ...(settings && { settings }),
+    settings: settings ?? PATIENT,
   });
   try {
     await bed.start();
@@ -260,8 +272,9 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
     ...FULL_LOAD,
     offloads: 'off',
     routing: 'spray',
-    confirmTimeout: '20ms',
-    lease: '250ms',
+    // All of a lab share the cores of one machine, where 20 ms without a turn are nothing unusual.
+    confirmTimeout: PATIENT['confirm-timeout'],
+    lease: PATIENT.lease,
     pairwise: false,
     matrix: false,
   });

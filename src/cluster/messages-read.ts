@@ -77,7 +77,7 @@ function readRecord(
     case NO: {
       const question = reader.u32();
       const about = readAbout(reader, flags);
-      return { type: 'no', question, about, reports: readReports(reader) };
+      return { type: 'no', question, about, reports: readReports(reader), flooded: (flags & LAST) !== 0 };
     }
     default:
       return readEntry(reader, type, flags, sender, before);

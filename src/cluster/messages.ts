@@ -14,7 +14,8 @@
  *     reports: count u8, count x (server u32, holder u32, tag u32)
  *     flags: 1 same claim (key, isn, previous, generation, server) as in the record before; 2 IPv4; 4 session key, of
  *     question and no: reply tuple; 8 fresh: both ages below a millisecond; 16 origin is the sender; 32 previous isn
- *     there; 64 generation there; 128 lock: wants a grant, entry: attempt there
+ *     there; 64 generation there; 128 lock: wants a grant, entry: attempt
+ *     there, no: a flood is remembered
  *
  * The decoder takes any bytes: what it cannot read ends the datagram, and all of it is refused.
  */
@@ -113,7 +114,7 @@ export class RecordWriter {
       case 'question':
       case 'no':
         writer.u8(record.type === 'no' ? NO : QUESTION);
-        this.about(record.about, record.question);
+        this.about(record.about, record.question, record.type === 'no' && record.flooded ? LAST : 0);
         if (record.type === 'no') this.reports(record.reports);
         break;
       case 'entry':
@@ -181,17 +182,17 @@ export class RecordWriter {
     writer.u16(key.vipPort);
   }
 
-  about(about: SessionKey | ReplyKey, question: number): void {
+  about(about: SessionKey | ReplyKey, question: number, flags: number): void {
     const { writer } = this;
     if (about instanceof SessionKey) {
       // Sessions are never asked about: the bit says reply tuple.
-      writer.u8(isShort(about.client) ? IPV4 : 0);
+      writer.u8(flags | (isShort(about.client) ? IPV4 : 0));
       writer.u32(question);
       this.key(about);
       return;
     }
     const short = isShort(about.client) && isShort(about.server);
-    writer.u8(TUPLE | (short ? IPV4 : 0));
+    writer.u8(flags | TUPLE | (short ? IPV4 : 0));
     writer.u32(question);
     writer.u8(about.protocol);
     writer.address(about.server, short);

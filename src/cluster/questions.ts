@@ -23,6 +23,8 @@ export interface Question {
   readonly about: SessionKey | ReplyKey;
   readonly pending: Set<NodeId>;
   reports: readonly Report[];
+  /** Somebody who said no remembers a flood. */
+  flooded: boolean;
   readonly giveUpAt: number;
   repeatAt: number;
   readonly queue: Waiting[];
@@ -34,7 +36,9 @@ export class Questions {
   numbers = 0;
   readonly rate: Rate;
   /** All said no: the service's policy decides about these packets. */
-  onDenied: (waiting: Waiting, reports: readonly Report[]) => void = () => {};
+  onDenied: (waiting: Waiting, reports: readonly Report[], flooded: boolean) => void = () => {};
+  /** Whether this dispatcher is or was in flood. */
+  isFlooded: () => boolean = () => false;
   readonly context: Context;
   readonly locks: Locks;
   readonly entries: Entries;
@@ -60,7 +64,7 @@ export class Questions {
     const pending = new Set<NodeId>();
     for (const peer of context.peers.values()) if (!peer.stopped) pending.add(peer.node);
     if (pending.size === 0) {
-      this.onDenied(waiting, []);
+      this.onDenied(waiting, [], false);
       return true;
     }
     if (!this.rate.take(now)) return false;
@@ -70,6 +74,7 @@ export class Questions {
       about,
       pending,
       reports: [],
+      flooded: false,
       giveUpAt: now + settings.confirmTimeoutMs,
       repeatAt: now + settings.repeatMs,
       queue: [],
@@ -102,13 +107,14 @@ export class Questions {
       return;
     }
     const reports = flow ? this.locks.remembered.of(about.text, context.now) : [];
-    context.send(from, { type: 'no', question, about, reports });
+    context.send(from, { type: 'no', question, about, reports, flooded: this.isFlooded() });
   }
 
   heardNo(from: NodeId, record: NoRecord): void {
     const question = this.table.get(record.about.text);
     if (question === undefined || question.number !== record.question) return;
     question.reports = [...question.reports, ...record.reports];
+    question.flooded ||= record.flooded;
     this.denied(question, from);
   }
 
@@ -121,7 +127,8 @@ export class Questions {
   denied(question: Question, from: NodeId): void {
     if (!question.pending.delete(from) || question.pending.size > 0) return;
     this.table.delete(question.about.text);
-    for (const waiting of this.room.take(question.queue)) this.onDenied(waiting, question.reports);
+    for (const waiting of this.room.take(question.queue))
+      this.onDenied(waiting, question.reports, question.flooded);
   }
 
   /** Rule 11: every question is looked at again whenever an entry for it appears. */

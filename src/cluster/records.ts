@@ -68,6 +68,8 @@ export interface NoRecord {
   readonly question: number;
   readonly about: SessionKey | ReplyKey;
   readonly reports: readonly Report[];
+  /** The sender is or was in flood: it may have forwarded the flow without an entry. */
+  readonly flooded: boolean;
 }
 
 /** Why an entry record was sent: `repair` (after a digest) asks for a correction if it is behind, `correction` never. */

@@ -82,7 +82,7 @@ export class Member implements ClusterGate {
     this.#state = state;
     this.#table = table;
     this.#now = now;
-    this.store = new RowStore(table, state, this.ids);
+    this.store = new RowStore(table, state, this.ids, setup.self.node);
     this.store.now = now;
     this.#environment = new MemberEnvironment(state, this.ids, this.store);
     this.#self = { node: setup.self.node, words: setup.self.address.words };

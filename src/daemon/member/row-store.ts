@@ -6,10 +6,11 @@
  */
 
 import { PROTOCOL_UDP } from '../../balance/generation.ts';
+import { COUNTER } from '../../base/counters.ts';
 import { BIT_TOMBSTONE, type Entry } from '../../cluster/entry.ts';
 import { KIND_SESSION, type ReplyKey, type SessionKey } from '../../cluster/session-key.ts';
 import type { EntryStore } from '../../cluster/store.ts';
-import type { PathState } from '../../forward/path-state.ts';
+import { count, type PathState } from '../../forward/path-state.ts';
 import { holdSession } from '../../forward/session.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
 import {
@@ -26,10 +27,14 @@ import {
   sessionMeta,
   TABLE_FULL,
 } from '../../table/flow-row.ts';
+import { REASON_EXPIRED, REASON_REMOVED } from '../../table/release-reason.ts';
 import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
 import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
 import { RowKeys } from './row-keys.ts';
+
+const FLOW_OPENED = COUNTER['flow-opened'];
+const SESSION_OPENED = COUNTER['session-opened'];
 
 /** Entries kept aside; more are forgotten, and digests bring them when their time has come. */
 const MAX_ASIDE = 65_536;
@@ -39,6 +44,7 @@ const DROPS_PER_PUT = 2;
 export class RowStore implements EntryStore {
   readonly columns: EntryColumns;
   readonly keys: RowKeys;
+  readonly self: number;
   /** Protocol time of the running step, ms; the same moment in the table's time is `state.now`. */
   now = 0;
   readonly #table: DispatchTable;
@@ -46,7 +52,9 @@ export class RowStore implements EntryStore {
   readonly #ids: Ids;
   readonly #aside = new Map<string, Entry>();
 
-  constructor(table: DispatchTable, state: PathState, ids: Ids) {
+  /** @param self this dispatcher's node: what it selected counts as opened here */
+  constructor(table: DispatchTable, state: PathState, ids: Ids, self: number) {
+    this.self = self;
     this.#table = table;
     this.#state = state;
     this.#ids = ids;
@@ -87,7 +95,7 @@ export class RowStore implements EntryStore {
     const service = this.#ids.serviceIndex(key.service);
     const server = this.#ids.serverIndex(entry.server);
     if (service === UNKNOWN || server === UNKNOWN || !this.#state.services.isServerOf(service, server)) {
-      this.#removeRow(key);
+      this.#removeRow(key, REASON_REMOVED);
       if (this.#aside.size >= MAX_ASIDE && !this.#aside.has(key.text)) return false;
       this.#aside.set(key.text, entry);
       return true;
@@ -109,14 +117,17 @@ export class RowStore implements EntryStore {
     if (row !== NO_ROW) this.#table.remove(row);
     const made = this.#insert(entry, service, server, endpointPort);
     if (made === TABLE_FULL) return false;
+    if (row === NO_ROW && entry.origin === this.self)
+      count(this.#state, key.kind === KIND_SESSION ? SESSION_OPENED : FLOW_OPENED);
     this.#write(made, entry);
     const over = (entry.bits & BIT_TOMBSTONE) !== 0;
     if (!over && (held || row === NO_ROW)) this.#hold(made, service, key);
     return true;
   }
 
+  /** By the sweep: its time is over. */
   remove(key: SessionKey): void {
-    this.#removeRow(key);
+    this.#removeRow(key, REASON_EXPIRED);
     if (this.#aside.size > 0) this.#aside.delete(key.text);
   }
 
@@ -256,9 +267,9 @@ export class RowStore implements EntryStore {
     if (session !== NO_ROW) holdSession(this.#table, session, row);
   }
 
-  #removeRow(key: SessionKey): void {
+  #removeRow(key: SessionKey, reason: number): void {
     const row = this.keys.rowOf(key);
-    if (row !== NO_ROW) this.#table.remove(row);
+    if (row !== NO_ROW) this.#table.remove(row, reason);
   }
 
   /** A moment of the table in the protocol's time. One ahead is now. */

@@ -1,0 +1,48 @@
+/**
+ * Which clients' connections each server has seen packets of: a set in the kernel of each server, filled by every TCP packet that
+ * comes in. A connection that two servers have seen was torn apart, whatever became of it.
+ */
+
+const RULES = `
+table inet seen {
+  set tcp4 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 262144; }
+  set tcp6 { type ipv6_addr . inet_service . inet_service; flags dynamic; size 262144; }
+  chain in {
+    type filter hook input priority 0;
+    ip protocol tcp add @tcp4 { ip saddr . tcp sport . tcp dport }
+    ip6 nexthdr tcp add @tcp6 { ip6 saddr . tcp sport . tcp dport }
+  }
+}
+`;
+
+export class Seen {
+  /** @param {import('./laboratory.mjs').Lab} lab */
+  constructor(lab) {
+    this.lab = lab;
+    for (const server of lab.servers) lab.nftables(server, RULES);
+  }
+
+  /** Forgets what was seen. */
+  reset() {
+    for (const server of this.lab.servers) {
+      this.lab.nftables(server, 'flush set inet seen tcp4\nflush set inet seen tcp6\n');
+    }
+  }
+
+  /** Connections that more than one server has seen, and how many there were in all. */
+  torn() {
+    /** @type {Map<string, number>} */
+    const servers = new Map();
+    for (const server of this.lab.servers) {
+      for (const set of ['tcp4', 'tcp6']) {
+        const listed = JSON.parse(this.lab.must(server, 'nft', '-j', 'list', 'set', 'inet', 'seen', set));
+        const elements = listed.nftables.flatMap((/** @type {any} */ one) => one.set?.elem ?? []);
+        for (const element of elements) {
+          const tuple = JSON.stringify((element.elem?.val ?? element).concat);
+          servers.set(tuple, (servers.get(tuple) ?? 0) + 1);
+        }
+      }
+    }
+    return { connections: servers.size, torn: [...servers.values()].filter((count) => count > 1).length };
+  }
+}
