@@ -83,7 +83,8 @@ export class Core {
   connect(): void {
     this.room.resume = (waiting) => this.look(waiting);
     this.locks.onLearnt = (key) => this.questions.settle(key.text);
-    this.questions.onDenied = (waiting, reports) => this.unknown.denied(waiting, reports);
+    this.questions.onDenied = (waiting, reports, flooded) => this.unknown.denied(waiting, reports, flooded);
+    this.questions.isFlooded = () => this.flood.remembered;
     this.entries.onAppeared = (entry) => {
       this.own.entryAppeared(entry);
       this.locks.entryAppeared(entry);

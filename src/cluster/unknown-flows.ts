@@ -38,13 +38,13 @@ export class UnknownFlows {
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);
     else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);
     else if (!this.questions.ask(flow, waiting)) {
-      if (this.flood.anywhere) this.byHash(waiting, flow, false);
+      if (this.flood.anywhere) this.byHash(waiting, flow, false, true);
       else this.context.drop(waiting.packet, 'question-limit');
     }
   }
 
   /** Everybody said no. */
-  denied(waiting: Waiting, reports: readonly Report[]): void {
+  denied(waiting: Waiting, reports: readonly Report[], toldOfFlood: boolean): void {
     const { context } = this;
     const { packet } = waiting;
     const { flow } = packet;
@@ -59,15 +59,17 @@ export class UnknownFlows {
       return;
     }
     const policy = context.environment.service(flow.service)?.unknown ?? 'drop';
-    if (this.flood.anywhere || policy === 'hash') this.byHash(waiting, flow, true);
+    const flooded = toldOfFlood || this.flood.anywhere;
+    if (flooded || policy === 'hash') this.byHash(waiting, flow, true, flooded);
     else if (policy === 'reset') context.effects.push({ kind: 'reset', packet });
     else context.drop(packet, 'unknown-flow');
   }
 
-  byHash(waiting: Waiting, flow: SessionKey, settled: boolean): void {
+  /** @param flooded the hash chose once already, and it knew of no session then. */
+  byHash(waiting: Waiting, flow: SessionKey, settled: boolean, flooded: boolean): void {
     const { context } = this;
     const session = waiting.packet.session;
-    const held = session === undefined ? undefined : context.store.find(session);
+    const held = session === undefined || flooded ? undefined : context.store.find(session);
     const server = held?.server ?? context.environment.hashSelect(session ?? flow);
     if (server === NO_SERVER) context.drop(waiting.packet, 'no-server');
     // A flow that shows life gets its entry, as far as the rate of new ones allows.

@@ -27,6 +27,7 @@ interface NewConnection {
   readonly port: number;
   readonly isn: number;
   readonly spoofed?: boolean;
+  readonly previous?: boolean;
 }
 
 /** Datagrams that come at once, and those that follow later. */
@@ -55,6 +56,7 @@ export class Clients {
       isn: one.isn,
       exchanges: 2 + prng.below(4),
       spoofed: one.spoofed === true,
+      previous: one.previous === true,
       step: -1,
       tries: 0,
       synAt: 0,
@@ -180,7 +182,7 @@ export class Clients {
       const name = `tcp${index}`;
       this.connect({ name, udp: false, client, port, isn: 100 + index }, at);
       if (index >= options.reusedPorts) continue;
-      const again = { name: `${name}#2`, udp: false, client, port, isn: 5_000 + index };
+      const again = { name: `${name}#2`, udp: false, client, port, isn: 5_000 + index, previous: true };
       const look = (left: number): void => {
         if (this.connections.get(name)!.finished) this.connect(again, timeline.now);
         else if (left > 0) timeline.after(200, () => look(left - 1));

@@ -20,6 +20,8 @@ export interface Connection {
   readonly exchanges: number;
   /** Nobody is there to answer: a flood's. */
   readonly spoofed: boolean;
+  /** Its port had another connection before. */
+  readonly previous: boolean;
   /** What it waits for: -1 SYN-ACK, 0 and up the answer to that exchange, `exchanges` the FIN-ACK. */
   step: number;
   tries: number;

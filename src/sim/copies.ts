@@ -16,19 +16,20 @@ export function copyTable(
   to: SimulatedDispatcher,
 ): void {
   const vector = source.node.vector();
+  const keys = [...source.store.entries.keys()];
   const next = (cursor: number): void => {
     if (!source.alive) {
       to.step({ kind: 'copy-failed' });
       return;
     }
-    const all = [...source.store.entries.values()];
     const end = cursor + PIECE;
     const { context, entries } = source.node.core;
     context.now = source.local(timeline.now);
-    const records = all.slice(cursor, end).map((entry) => entries.record(entry, 'copy', 0));
+    const held = keys.slice(cursor, end).flatMap((text) => source.store.entries.get(text) ?? []);
+    const records = held.map((entry) => entries.record(entry, 'copy', 0));
     timeline.after(network.delay() + 1, () => {
       to.step({ kind: 'copy', records });
-      if (end >= all.length) to.step({ kind: 'copy-end', vector });
+      if (end >= keys.length) to.step({ kind: 'copy-end', vector });
       else next(end);
     });
   };

@@ -24,6 +24,8 @@ import { Timeline } from './timeline.ts';
 const START_MS = 1_500;
 /** So long after a restart what others say of a dispatcher may still be about its earlier life. */
 const RESTART_MS = 1_500;
+/** Without packets for so long and everybody ready, a run is over. */
+const SETTLED_MS = 1_600;
 /** Two digest periods and their repair. */
 const EVENED_OUT_MS = 1_000;
 /** Seconds for which a dispatcher admits new sessions at its rate around one flood: its burst, and the flood itself. */
@@ -42,6 +44,8 @@ export class SimulatedWorld {
   readonly packets = new Map<number, Flying>();
   handles = 0;
   assumptionBroken = false;
+  /** When a dispatcher last became ready or forwarded something. */
+  busyAt = 0;
   tunnels = 0;
   stateless = 0;
   drops: Record<string, number> = {};
@@ -124,6 +128,7 @@ export class SimulatedWorld {
     const { now } = this.timeline;
     dispatcher.routed = true;
     dispatcher.readyAt = now;
+    this.busyAt = now;
     // What only a dispatcher that has just died had sent, nobody can repair but digests.
     if (now - this.faults.crashedAt <= EVENED_OUT_MS) return;
     // Who is cut off may be ready with what it has (rule 17).
@@ -180,6 +185,7 @@ export class SimulatedWorld {
   forward(dispatcher: SimulatedDispatcher, packet: Packet, server: number, stateless: boolean): void {
     const flying = this.packets.get(packet.handle)!;
     const { connection, kind } = flying;
+    this.busyAt = this.timeline.now;
     if (stateless) {
       this.stateless++;
       // A datagram that opens looks the same before and after a flood: only TCP is promised its server.
@@ -215,6 +221,9 @@ export class SimulatedWorld {
       this.network.calm = true;
     });
     timeline.run(START_MS + options.activeMs + options.quietMs);
+    // Whoever was late (all crashed, say) gets the quiet time too.
+    for (let more = 8; more > 0 && timeline.now - this.busyAt < SETTLED_MS; more--)
+      timeline.run(timeline.now + 500);
     const alive = this.dispatchers.filter((one) => one.alive);
     for (const dispatcher of alive) this.collect(dispatcher);
     const perSession = options.affinity === 'client' ? 2 : 1;

@@ -49,7 +49,13 @@ const record: fc.Arbitrary<AnyRecord> = fc.oneof(
   fc.record({ type: fc.constant('refuse' as const), attempt: u32, lock }),
   fc.record({ type: fc.constant('unlock' as const), key, attempt: u32 }),
   fc.record({ type: fc.constant('question' as const), question: u32, about: fc.oneof(flow, tuple) }),
-  fc.record({ type: fc.constant('no' as const), question: u32, about: fc.oneof(flow, tuple), reports }),
+  fc.record({
+    type: fc.constant('no' as const),
+    question: u32,
+    about: fc.oneof(flow, tuple),
+    reports,
+    flooded: fc.boolean(),
+  }),
   fc.record({
     type: fc.constant('entry' as const),
     cause: fc.constantFrom(...causes),

@@ -13,6 +13,8 @@ const SEEDS = Number(process.env['LATCHWAY_SEEDS'] ?? 5_000);
 const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] = [
   ['a port is used again in a flood: its old entry would catch the ACK', 28, {}],
   ['one that joined after a flood resets what was forwarded by hash', 1_339, {}],
+  ['one that does not know of a flood yet resets what was forwarded by hash', 4_268, {}],
+  ['what went by hash in a flood follows a session that came later', 8_778, {}],
   ['the flows of one client are rebound to different servers', 836, {}],
 ];
 
