@@ -15,8 +15,8 @@ import {
   sessionKey,
   syn,
   udp,
-  type World,
-} from './world.ts';
+} from './case.ts';
+import type { World } from './world.ts';
 
 const NEVER = 1e9;
 const POLICY: ServicePolicy = {
@@ -64,7 +64,7 @@ function holdAll(world: World, key: SessionKey, part: Partial<Entry>): void {
 function closes(index: number, key: SessionKey, when: (world: World) => boolean): ScriptEvent {
   return {
     name: `both FINs at ${index}`,
-    when: (world) => world.alive[index] === true && when(world),
+    when: (world) => world.isAlive(index) && when(world),
     run: (world) => world.step(index, { kind: 'note', key, bits: BIT_CLOSING }),
   };
 }
@@ -169,15 +169,14 @@ export const CASES: readonly ModelCase[] = [
     ],
     // Rule 4: whoever is taken for a holder has placed that attempt itself. Design 5: of two, one yields.
     check: (world) => {
-      const texts = [...world.messages.keys()];
       const refuses = (way: string): boolean =>
-        texts.some((text) => text.startsWith(`${way} {"type":"refuse"`));
+        world.messages.some(({ text }) => text.startsWith(`${way} {"type":"refuse"`));
       if (refuses('0>1') && refuses('1>0')) return 'both refuse';
       for (const core of world.cores) {
         const lock = core.locks.table.get(RANKED.text);
         if (lock?.kind !== 'foreign') continue;
-        if (world.cores[lock.holder - 1]!.own.attempts < lock.record.attempt)
-          return 'a lock was learnt of a third';
+        const placed = world.numbers.get(`${lock.holder - 1}|a|${RANKED.text}`) ?? 0;
+        if (placed < lock.record.attempt) return 'a lock was learnt of a third';
       }
       return undefined;
     },
@@ -251,7 +250,7 @@ export const CASES: readonly ModelCase[] = [
     events: [closes(0, FLOW, (world) => forwarded(world, (1 << 8) | 1))],
     duplicates: 1,
     check: (world) => {
-      if (world.messages.size > 0 || !world.happened.has(0)) return undefined;
+      if (world.messages.length > 0 || !world.happened.has(0)) return undefined;
       const entry = world.cores[1]!.context.store.find(FLOW);
       return entry !== undefined && (entry.bits & BIT_CLOSING) === 0 ? 'the closed flow lives' : undefined;
     },
@@ -278,7 +277,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     duplicates: 1,
     check: (world) => {
-      if (world.messages.size > 0 || !world.happened.has(1)) return undefined;
+      if (world.messages.length > 0 || !world.happened.has(1)) return undefined;
       const entry = world.cores[1]!.context.store.find(FLOW);
       return entry !== undefined && (entry.bits & BIT_CLOSING) === 0 ? 'the closed flow lives' : undefined;
     },
@@ -290,10 +289,10 @@ export const CASES: readonly ModelCase[] = [
     policy: UDP,
     prepare: (world) => {
       // Dispatcher 2 placed a lock and yielded; the grants of that attempt are still under way.
-      world.mine(2).own.attempts = 1;
+      world.numbers = new Map([[`2|a|${FLOW.text}`, 1]]);
       for (const from of [0, 1]) {
         const cargo = { type: 'grant', key: FLOW, attempt: 1, reports: [] } as const;
-        world.post({ from, to: 2, cargo, durable: false });
+        world.post(from, 2, cargo, false);
       }
     },
     packets: [
@@ -343,12 +342,12 @@ export const CASES: readonly ModelCase[] = [
       hold(world, 2, FLOW, { server: 2, origin: nodeAt(1) });
       const { entries, context } = world.cores[0]!;
       const record = entries.record(context.store.find(FLOW)!, 'changed', 0);
-      world.post({ from: 0, to: 1, cargo: record, durable: true });
-      world.post({ from: 0, to: 2, cargo: record, durable: true });
+      world.post(0, 1, record, true);
+      world.post(0, 2, record, true);
     },
     packets: [{ packet: udp(1, FLOW), at: ALL }],
     check: (world) => {
-      if (world.messages.size > 0) return undefined;
+      if (world.messages.length > 0) return undefined;
       const servers = new Set(world.cores.map((core) => core.context.store.find(FLOW)?.server));
       return servers.size > 1 ? `tables differ: ${[...servers].join(' ')}` : undefined;
     },
@@ -383,7 +382,7 @@ export const CASES: readonly ModelCase[] = [
       { packet: udp(2, FLOW), at: [1] },
     ],
     check: (world) => {
-      for (const text of world.messages.keys()) {
+      for (const { text } of world.messages) {
         if (text.startsWith('1>0 tunnel')) return 'a packet was tunnelled to a dispatcher that hears nobody';
       }
       return undefined;
@@ -401,7 +400,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     check: (world) => {
       const entries = world.cores[0]!.context.store;
-      if (world.messages.size > 0 || world.came.size < 2) return undefined;
+      if (world.messages.length > 0 || world.came.size < 2) return undefined;
       if (entries.find(FLOW) === undefined) return 'the first flow lost its entry';
       return undefined;
     },
@@ -454,7 +453,7 @@ export const CASES: readonly ModelCase[] = [
     ],
     packets: [{ packet: udp(1, FLOW), at: [0] }],
     check: (world) => {
-      if (world.now > 0 || world.messages.size > 0 || world.ends.get(1) !== 'no-server') return undefined;
+      if (world.now > 0 || world.messages.length > 0 || world.ends.get(1) !== 'no-server') return undefined;
       return world.cores[1]!.locks.table.size > 0 ? 'a lock that ended is still held' : undefined;
     },
   },
@@ -496,12 +495,12 @@ export const CASES: readonly ModelCase[] = [
         hold(world, index, FLOW, { server: index + 1, origin: nodeAt(index) });
         const { entries, context } = world.cores[index]!;
         const cargo = entries.record(context.store.find(FLOW)!, 'changed', 0);
-        world.post({ from: index, to: 1 - index, cargo, durable: true });
+        world.post(index, 1 - index, cargo, true);
       }
     },
     packets: [{ packet: udp(1, FLOW), at: BOTH }],
     check: (world) => {
-      if (world.messages.size > 0) return undefined;
+      if (world.messages.length > 0) return undefined;
       const servers = new Set(world.cores.map((core) => core.context.store.find(FLOW)?.server));
       return servers.size > 1 ? `tables differ: ${[...servers].join(' ')}` : undefined;
     },

@@ -1,7 +1,8 @@
 /**
- * Copies of a core, and its state as canonical text: what an exhaustive search needs to branch and to recognise.
+ * Copies of a core, and the digest of its state: what an exhaustive search needs to branch and to recognise.
  *
- * Times are written relative to now, for only differences mean anything. Left out: counters, heaps of deadlines (the
+ * Times count relative to now, for only differences mean anything. Left out: numbers of attempts and questions that were
+ * given (world.ts keeps them by key), counters, heaps of deadlines (the
  * search derives deadlines from the locks and questions themselves), idle ages (time-outs are far away in all cases).
  */
 
@@ -9,7 +10,9 @@ import type { Waiting } from '../../src/cluster/context.ts';
 import { Core } from '../../src/cluster/core.ts';
 import type { Lock } from '../../src/cluster/lock-state.ts';
 import type { Question } from '../../src/cluster/questions.ts';
+import type { Report } from '../../src/cluster/records.ts';
 import { MapStore } from '../../src/cluster/store.ts';
+import { Digest } from './digest.ts';
 
 export function copyCore(core: Core): Core {
   const { context } = core;
@@ -74,78 +77,93 @@ export function nextDeadline(core: Core): number {
   return next;
 }
 
-export function describeCore(core: Core, now: number): string {
-  const parts: unknown[] = [core.own.attempts, core.questions.numbers, core.context.ready];
+/** Mixes all of a core that its future depends on. */
+export function digestCore(core: Core, now: number, into: Digest): void {
+  into.add(core.context.ready ? 1 : 0);
   for (const peer of core.context.peers.values()) {
-    parts.push(peer.tag, peer.up, peer.hearsMe, peer.ready, peer.stopped);
+    into.add((peer.up ? 1 : 0) | (peer.hearsMe ? 2 : 0) | (peer.ready ? 4 : 0) | (peer.stopped ? 8 : 0));
   }
   const store = core.context.store as MapStore;
-  for (const text of [...store.entries.keys()].sort()) {
-    const one = store.entries.get(text)!;
-    parts.push(text, one.isn, one.previousIsn, one.generation, one.server, one.origin, one.bits);
-    parts.push(one.openedAt - now);
+  for (const one of store.entries.values()) {
+    const part = new Digest();
+    part.text(one.key.text);
+    for (const word of [one.isn, one.previousIsn, one.generation, one.server, one.origin]) part.add(word);
+    part.add(one.bits);
+    part.add(one.openedAt - now);
+    into.join(part.a, part.b);
   }
-  for (const text of [...core.locks.table.keys()].sort()) {
-    parts.push(text, describeLock(core.locks.table.get(text)!, now));
+  for (const [text, lock] of core.locks.table) {
+    const part = new Digest();
+    part.text(text);
+    digestLock(lock, now, part);
+    into.join(part.a, part.b);
   }
-  for (const text of [...core.locks.remembered.byKey.keys()].sort()) {
-    const reports = core.locks.remembered.byKey.get(text)!;
-    parts.push(
-      text,
-      reports.map((one) => [one.server, one.holder, one.tag]),
-    );
+  for (const [text, reports] of core.locks.remembered.byKey) {
+    const part = new Digest();
+    part.text(text);
+    part.add(3);
+    digestReports(reports, part);
+    into.join(part.a, part.b);
   }
-  for (const text of [...core.questions.table.keys()].sort()) {
-    const one = core.questions.table.get(text)!;
-    parts.push(
-      text,
-      one.number,
-      [...one.pending].sort(),
-      one.reports,
-      one.giveUpAt - now,
-      one.repeatAt - now,
-    );
-    parts.push(describeQueue(one.queue, now));
+  for (const [text, question] of core.questions.table) {
+    const part = new Digest();
+    part.text(text);
+    part.add(4);
+    part.add(question.number);
+    digestNodes(question.pending, part);
+    digestReports(question.reports, part);
+    part.add(question.giveUpAt - now);
+    part.add(question.repeatAt - now);
+    digestQueue(question.queue, now, part);
+    into.join(part.a, part.b);
   }
-  return JSON.stringify(parts);
 }
 
-function describeLock(lock: Lock, now: number): unknown {
+function digestLock(lock: Lock, now: number, into: Digest): void {
   if (lock.kind === 'foreign') {
     const { record } = lock;
-    return [
-      lock.holder,
-      lock.tag,
-      record.attempt,
-      record.isn,
-      record.previousIsn,
-      record.generation,
-      record.server,
-      record.confirm,
-      lock.leaseEnd - now,
-      describeQueue(lock.queue, now),
-    ];
+    into.add(1);
+    for (const word of [lock.holder, lock.tag, record.attempt, record.isn, record.previousIsn])
+      into.add(word);
+    for (const word of [record.generation, record.server, record.confirm ? 1 : 0]) into.add(word);
+    into.add(lock.leaseEnd - now);
+    digestQueue(lock.queue, now, into);
+    return;
   }
   const { claim } = lock;
-  return [
-    lock.attempt,
-    lock.server,
-    claim.isn,
-    claim.previousIsn,
-    claim.generation,
-    claim.confirm,
-    lock.leaseEnd - now,
-    lock.giveUpAt - now,
-    lock.repeatAt - now,
-    [...lock.asked].sort(),
-    [...lock.pending].sort(),
-    [...lock.granted].sort(),
-    lock.reports,
-    lock.adopted,
-    describeQueue(lock.queue, now),
-  ];
+  into.add(2);
+  for (const word of [lock.attempt, lock.server, claim.isn, claim.previousIsn, claim.generation])
+    into.add(word);
+  into.add(claim.confirm ? 1 : 0);
+  for (const time of [lock.leaseEnd, lock.giveUpAt, lock.repeatAt]) into.add(time - now);
+  digestNodes(lock.asked, into);
+  digestNodes(lock.pending, into);
+  for (const [node, tag] of [...lock.granted].sort((x, y) => x[0] - y[0])) {
+    into.add(node);
+    into.add(tag);
+  }
+  into.add(-1);
+  digestReports(lock.reports, into);
+  into.add(lock.adopted);
+  digestQueue(lock.queue, now, into);
 }
 
-function describeQueue(queue: readonly Waiting[], now: number): unknown {
-  return queue.map((one) => [one.packet.handle, one.packet.hops, one.until - now, one.turns]);
+function digestNodes(nodes: ReadonlySet<number>, into: Digest): void {
+  let mask = 0;
+  for (const node of nodes) mask |= 1 << node;
+  into.add(mask);
+}
+
+function digestReports(reports: readonly Report[], into: Digest): void {
+  for (const one of reports) for (const word of [one.server, one.holder, one.tag]) into.add(word);
+  into.add(-2);
+}
+
+function digestQueue(queue: readonly Waiting[], now: number, into: Digest): void {
+  for (const one of queue) {
+    into.add(one.packet.handle * 4 + one.packet.hops);
+    into.add(one.until - now);
+    into.add(one.turns);
+  }
+  into.add(-3);
 }

@@ -8,10 +8,14 @@
 
 import { isEnded } from '../../src/cluster/entry.ts';
 import type { MapStore } from '../../src/cluster/store.ts';
-import { type ModelCase, nodeAt, type Trace, World } from './world.ts';
+import { type ModelCase, nodeAt } from './case.ts';
+import { DigestSet } from './digest.ts';
+import { movesOf, nameOf } from './moves.ts';
+import { type Trace, World } from './world.ts';
 
 export interface Result {
   readonly states: number;
+  readonly steps: number;
   readonly ends: number;
   readonly exhausted: boolean;
   readonly fault: string | undefined;
@@ -19,50 +23,57 @@ export interface Result {
 }
 
 export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_000): Result {
-  const seen = new Set<string>();
-  const first = new World(model);
+  const seen = new DigestSet();
+  const first = World.first(model);
   const stack = [first];
-  seen.add(first.digest());
+  const start = first.digest();
+  seen.add(start.a, start.b);
   let ends = 0;
+  let steps = 0;
+  const result = (fault: string | undefined, world: World | undefined, exhausted = false): Result => ({
+    states: seen.size,
+    steps,
+    ends,
+    exhausted,
+    fault,
+    trace: world === undefined ? [] : traceOf(world),
+  });
   for (let world = stack.pop(); world !== undefined; world = stack.pop()) {
-    const moves = world.moves();
+    const moves = movesOf(world);
     if (moves.length === 0) {
       ends++;
       const fault = endFault(world);
-      if (fault !== undefined)
-        return { states: seen.size, ends, exhausted: false, fault, trace: traceOf(world) };
+      if (fault !== undefined) return result(fault, world);
     }
     for (const move of moves) {
+      steps++;
       const next = world.copy();
-      next.trace = { move: move.name, before: world.trace };
-      move.run(next);
+      next.trace = { move, before: world.trace };
+      next.run(move);
       const fault = next.fault ?? (next.cut ? undefined : model.check?.(next));
-      if (fault !== undefined)
-        return { states: seen.size, ends, exhausted: false, fault, trace: traceOf(next) };
+      if (fault !== undefined) return result(fault, next);
       if (next.cut) continue;
       next.forgetDead();
-      const digest = next.digest();
-      if (seen.has(digest)) continue;
-      if (seen.size >= maxStates) {
-        return { states: seen.size, ends, exhausted: false, fault: undefined, trace: [] };
-      }
-      seen.add(digest);
+      const { a, b } = next.digest();
+      if (!seen.add(a, b)) continue;
+      if (seen.size > maxStates) return result(undefined, undefined);
       stack.push(next);
     }
   }
-  return { states: seen.size, ends, exhausted: true, fault: undefined, trace: [] };
+  return result(undefined, undefined, true);
 }
 
 function traceOf(world: World): string[] {
   const names: string[] = [];
-  for (let at: Trace | undefined = world.trace; at !== undefined; at = at.before) names.push(at.move);
+  for (let at: Trace | undefined = world.trace; at !== undefined; at = at.before)
+    names.push(nameOf(world, at.move));
   return names.reverse();
 }
 
 /** What is wrong in a world where nothing more can happen. */
 function endFault(world: World): string | undefined {
   for (const [index, core] of world.cores.entries()) {
-    if (!world.alive[index]) continue;
+    if (!world.isAlive(index)) continue;
     if (core.room.packets !== 0) return `a packet waits for ever at ${index}`;
     if (core.locks.table.size !== 0) return `a lock is left at ${index}`;
     if (core.questions.table.size !== 0) return `a question is left at ${index}`;
@@ -80,19 +91,18 @@ function endFault(world: World): string | undefined {
 /** Everybody tells everybody what it holds; answers are delivered until none is left. */
 function repairAll(world: World): void {
   for (let from = 0; from < world.cores.length; from++) {
-    if (!world.alive[from]) continue;
+    if (!world.isAlive(from)) continue;
     const { context, entries } = world.cores[from]!;
     for (const entry of [...(context.store as MapStore).entries.values()]) {
       if ((entry.bits & 16) !== 0) continue;
       for (let to = 0; to < world.cores.length; to++) {
-        if (to === from || !world.alive[to]) continue;
+        if (to === from || !world.isAlive(to)) continue;
         context.now = world.now;
-        world.post({ from, to, cargo: entries.record(entry, 'repair', 0), durable: true });
+        world.post(from, to, entries.record(entry, 'repair', 0), true);
       }
     }
-    for (let left = 1_000; world.messages.size > 0 && left > 0; left--) {
-      const [text, message] = world.messages.entries().next().value!;
-      world.deliver(text, message, true);
+    for (let left = 1_000; world.messages.length > 0 && left > 0; left--) {
+      world.run({ kind: 'deliver', message: world.messages[0]! });
     }
   }
 }
@@ -100,7 +110,7 @@ function repairAll(world: World): void {
 /** Live entries must be the same everywhere. */
 function tablesFault(world: World): string | undefined {
   const tables = world.cores.flatMap((core, index) => {
-    if (!world.alive[index]) return [];
+    if (!world.isAlive(index)) return [];
     const lines = [...(core.context.store as MapStore).entries.values()]
       .filter((entry) => !isEnded(entry))
       .map((entry) => `${entry.key.text} isn ${entry.isn} gen ${entry.generation} -> ${entry.server}`);

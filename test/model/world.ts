@@ -1,202 +1,140 @@
 /**
  * A small cluster as a value that can branch: real cores, datagrams in flight, packets still to come.
  *
- * What may happen next is a list of moves. Datagrams are delivered in any order, after any delay; those of the durable
- * stream cannot be lost while their sender lives (repair brings them), the others may, as far as the budget goes. The
- * clock moves to the next deadline of any core, and every core that is due acts before it moves again; since datagrams
- * and packets may come at any point between, each deadline fires at any point relative to them.
+ * A copy shares what is not changed: cores are copied when they step, sets and maps are replaced, never changed in place.
+ * Numbers of attempts and questions are given per session: only their order within one session means anything, so
+ * sessions that happen in another order end in the same state.
  */
 
-import { createHash } from 'node:crypto';
-import type { Effect, Environment, Packet, ServicePolicy, Settings } from '../../src/cluster/context.ts';
-import { DEFAULT_SETTINGS } from '../../src/cluster/context.ts';
+import type { Effect, Environment, Packet } from '../../src/cluster/context.ts';
 import { Core, type CoreEvent } from '../../src/cluster/core.ts';
-import type { ClusterSeed, NodeId } from '../../src/cluster/identity.ts';
 import { entryAnswers } from '../../src/cluster/locks.ts';
 import type { SessionRecord } from '../../src/cluster/records.ts';
-import { KIND_FLOW, KIND_SESSION, ReplyKey, SessionKey } from '../../src/cluster/session-key.ts';
+import { KIND_FLOW, ReplyKey } from '../../src/cluster/session-key.ts';
 import { MapStore } from '../../src/cluster/store.ts';
-import { copyCore, describeCore, nextDeadline } from './copy-core.ts';
-
-/** Few ticks, in the order of the real durations: repeat < give up < lease. */
-export const MODEL_SETTINGS: Settings = {
-  ...DEFAULT_SETTINGS,
-  leaseMs: 40,
-  confirmTimeoutMs: 30,
-  repeatMs: 20,
-  rememberMs: 1e6,
-  sweepMs: 1e9,
-};
-
-export interface ScriptPacket {
-  readonly packet: Packet;
-  /** Dispatchers (by index) that it may reach. */
-  readonly at: readonly number[];
-  /** It is like that packet of the script, so only the order in which they stand is tried. */
-  readonly after?: number;
-  /** Comes before the clock first moves: keeps the product of two sessions small. */
-  readonly early?: boolean;
-  /** When it may come. */
-  readonly when?: (world: World) => boolean;
-}
-
-/** Something from outside that may happen once, at any point at which `when` holds. */
-export interface ScriptEvent {
-  readonly name: string;
-  readonly when: (world: World) => boolean;
-  readonly run: (world: World) => void;
-}
-
-export interface ModelCase {
-  readonly name: string;
-  /** What of protocol.md it is about. */
-  readonly rule: string;
-  readonly nodes: number;
-  readonly policy: ServicePolicy;
-  readonly nat?: boolean;
-  readonly packets: readonly ScriptPacket[];
-  readonly events?: readonly ScriptEvent[];
-  readonly losses?: number;
-  readonly duplicates?: number;
-  readonly crashes?: number;
-  readonly suspicions?: number;
-  /** Whether runs in which silence was taken for a grant are followed (excused), or cut off (the assumption). */
-  readonly grantsByTimeout?: boolean;
-  /** Whether locks and questions are repeated; by default where something can be lost. */
-  readonly repeats?: boolean;
-  /** Puts the cores into their first state. */
-  readonly prepare?: (world: World) => void;
-  /** More that must hold in each state. */
-  readonly check?: (world: World) => string | undefined;
-  /** Answers to what is over are delivered all the same. */
-  readonly keepDead?: boolean;
-  /** Too large for the suite: so many states there, all by hand. Without it the case must be exhausted. */
-  readonly maxStates?: number;
-}
-
-interface Message {
-  readonly from: number;
-  readonly to: number;
-  /** A record, or a packet in a tunnel. */
-  readonly cargo: SessionRecord | Packet;
-  readonly durable: boolean;
-}
-
-export interface Move {
-  readonly name: string;
-  readonly run: (world: World) => void;
-}
+import { incarnationOf, MODEL_SETTINGS, type ModelCase, nodeAt, SEED, TAG } from './case.ts';
+import { copyCore, digestCore } from './copy-core.ts';
+import { Digest } from './digest.ts';
+import { type Message, Messages } from './messages.ts';
+import type { Move } from './moves.ts';
 
 /** How a world came about, last move first. */
 export interface Trace {
-  readonly move: string;
+  readonly move: Move;
   readonly before: Trace | undefined;
 }
 
-const SEED: ClusterSeed = { low: 7, high: 11 };
-export const TAG = 1_000;
-
-export function nodeAt(index: number): NodeId {
-  return index + 1;
-}
+const NONE: ReadonlySet<number> = new Set();
 
 export class World {
   readonly model: ModelCase;
+  readonly known: Messages;
   now = 0;
-  cores: Core[];
-  texts: (string | undefined)[];
-  alive: boolean[];
-  messages = new Map<string, Message>();
+  cores: Core[] = [];
+  /** Digests of the cores, two words each; undefined after a change. */
+  digests: (readonly [number, number] | undefined)[] = [];
+  /** Numbers given so far for a session, by `index|attempt or question|key`. */
+  numbers: ReadonlyMap<string, number> = new Map();
+  alive = 0;
+  messages: Message[] = [];
   /** Packets that came, by index of the script, and events that happened. */
-  came = new Set<number>();
-  happened = new Set<number>();
-  losses: number;
-  duplicates: number;
-  crashes: number;
-  suspicions: number;
-  /** "a suspects b", while it does; and crashes not noticed yet. */
-  suspected = new Set<string>();
-  unnoticed = new Set<string>();
+  came: ReadonlySet<number> = NONE;
+  happened: ReadonlySet<number> = NONE;
+  losses = 0;
+  duplicates = 0;
+  crashes = 0;
+  suspicions = 0;
+  /** Bit a * nodes + b: a suspects b; and crashes not noticed yet. */
+  suspected = 0;
+  unnoticed = 0;
   /** Flow text and ISN to the servers that saw its packets. */
-  saw = new Map<string, Set<number>>();
+  saw: ReadonlyMap<string, ReadonlySet<number>> = new Map();
   /** Handle to how it ended last. */
-  ends = new Map<number, string>();
+  ends: ReadonlyMap<number, string> = new Map();
   /** Why one server per session is not asserted any more. */
-  excuse: string | undefined;
+  excuse: string | undefined = undefined;
   cut = false;
-  fault: string | undefined;
+  fault: string | undefined = undefined;
   /** Servers, replaced as a whole when they change. */
-  down: ReadonlySet<number> = new Set();
-  drained: ReadonlySet<number> = new Set();
-  trace: Trace | undefined;
+  down: ReadonlySet<number> = NONE;
+  drained: ReadonlySet<number> = NONE;
+  trace: Trace | undefined = undefined;
+  /** Messages that were in flight when the last move sent them again. */
+  merged: number[] = [];
 
-  constructor(model: ModelCase) {
+  private constructor(model: ModelCase, known: Messages) {
     this.model = model;
-    this.losses = model.losses ?? 0;
-    this.duplicates = model.duplicates ?? 0;
-    this.crashes = model.crashes ?? 0;
-    this.suspicions = model.suspicions ?? 0;
-    this.alive = new Array<boolean>(model.nodes).fill(true);
-    this.texts = new Array<string | undefined>(model.nodes).fill(undefined);
-    this.cores = this.alive.map((_, index) => this.makeCore(index));
-    model.prepare?.(this);
+    this.known = known;
   }
 
-  get repeats(): boolean {
-    const { repeats, losses, crashes, suspicions } = this.model;
-    return repeats ?? (losses ?? 0) + (crashes ?? 0) + (suspicions ?? 0) > 0;
-  }
-
-  makeCore(index: number): Core {
-    const others = this.alive.map((_, other) => nodeAt(other)).filter((node) => node !== nodeAt(index));
-    const core = new Core({
-      self: nodeAt(index),
-      seed: SEED,
-      settings: this.repeats ? MODEL_SETTINGS : { ...MODEL_SETTINGS, repeatMs: 1e6 },
-      environment: environmentOf(this.model, index),
-      store: new MapStore(),
-      peers: others,
-    });
-    core.context.ready = true;
-    core.sweep.nextAt = Number.POSITIVE_INFINITY;
-    for (const peer of core.context.peers.values()) {
-      peer.tag = TAG;
-      peer.up = true;
-      peer.hearsMe = true;
-      peer.ready = true;
+  static first(model: ModelCase): World {
+    const world = new World(model, new Messages());
+    world.losses = model.losses ?? 0;
+    world.duplicates = model.duplicates ?? 0;
+    world.crashes = model.crashes ?? 0;
+    world.suspicions = model.suspicions ?? 0;
+    world.alive = (1 << model.nodes) - 1;
+    for (let index = 0; index < model.nodes; index++) {
+      world.cores.push(makeCore(model, index));
+      world.digests.push(undefined);
     }
-    return core;
+    model.prepare?.(world);
+    return world;
   }
 
   copy(): World {
-    const copy: World = Object.create(World.prototype);
-    Object.assign(copy, this);
-    copy.cores = [...this.cores];
-    copy.texts = [...this.texts];
-    copy.alive = [...this.alive];
-    copy.messages = new Map(this.messages);
-    copy.came = new Set(this.came);
-    copy.happened = new Set(this.happened);
-    copy.suspected = new Set(this.suspected);
-    copy.unnoticed = new Set(this.unnoticed);
-    copy.saw = new Map(this.saw);
-    copy.ends = new Map(this.ends);
+    const copy = new World(this.model, this.known);
+    copy.now = this.now;
+    copy.cores = this.cores.slice();
+    copy.digests = this.digests.slice();
+    copy.numbers = this.numbers;
+    copy.alive = this.alive;
+    copy.messages = this.messages.slice();
+    copy.came = this.came;
+    copy.happened = this.happened;
+    copy.losses = this.losses;
+    copy.duplicates = this.duplicates;
+    copy.crashes = this.crashes;
+    copy.suspicions = this.suspicions;
+    copy.suspected = this.suspected;
+    copy.unnoticed = this.unnoticed;
+    copy.saw = this.saw;
+    copy.ends = this.ends;
+    copy.excuse = this.excuse;
+    copy.cut = this.cut;
+    copy.fault = this.fault;
+    copy.down = this.down;
+    copy.drained = this.drained;
+    copy.trace = this.trace;
     return copy;
+  }
+
+  isAlive(index: number): boolean {
+    return (this.alive & (1 << index)) !== 0;
+  }
+
+  aliveCount(): number {
+    let count = 0;
+    for (let index = 0; index < this.cores.length; index++) if (this.isAlive(index)) count++;
+    return count;
   }
 
   /** A core of this world alone; others share what is not touched. */
   mine(index: number): Core {
     const core = copyCore(this.cores[index]!);
     this.cores[index] = core;
-    this.texts[index] = undefined;
+    this.digests[index] = undefined;
     return core;
   }
 
   step(index: number, event: CoreEvent): void {
     const core = this.mine(index);
     current = this;
+    const keys = keysOf(this.model, core, event);
+    const lent = this.lend(index, core, keys);
     const before = core.context.counters.grantsByTimeout;
     const effects = core.step(this.now, event);
+    this.takeBack(index, core, keys, lent);
     if (core.context.counters.grantsByTimeout > before) {
       if (this.model.grantsByTimeout === true) this.excuse = 'grant by time-out';
       else this.cut = true;
@@ -204,23 +142,50 @@ export class World {
     for (const effect of effects) this.effect(index, effect);
   }
 
+  /** The numbers of the sessions that this step can be about. */
+  lend(index: number, core: Core, keys: readonly string[]): readonly [number, number] {
+    let attempt = 0;
+    let question = 0;
+    for (const key of keys) {
+      attempt = Math.max(attempt, this.numbers.get(`${index}|a|${key}`) ?? 0);
+      question = Math.max(question, this.numbers.get(`${index}|q|${key}`) ?? 0);
+    }
+    core.own.attempts = attempt;
+    core.questions.numbers = question;
+    return [attempt, question];
+  }
+
+  takeBack(index: number, core: Core, keys: readonly string[], lent: readonly [number, number]): void {
+    let changed: Map<string, number> | undefined;
+    const set = (name: string, value: number): void => {
+      if (value <= (this.numbers.get(name) ?? 0)) return;
+      changed ??= new Map(this.numbers);
+      changed.set(name, value);
+    };
+    const { attempts } = core.own;
+    const questions = core.questions.numbers;
+    for (const key of keys) {
+      // Of several sessions it may have been any: a number that is left out does no harm.
+      if (attempts > lent[0]) set(`${index}|a|${key}`, attempts);
+      if (questions > lent[1]) set(`${index}|q|${key}`, questions);
+    }
+    if (changed !== undefined) this.numbers = changed;
+  }
+
   effect(index: number, effect: Effect): void {
     switch (effect.kind) {
-      case 'forward': {
+      case 'forward':
         this.finish(effect.packet.handle, 'forward');
-        if (!effect.stateless) this.sawPacket(index, effect.packet, effect.server);
+        if (!effect.stateless) this.sawPacket(effect.packet, effect.server);
         break;
-      }
       case 'tunnel': {
-        const to = effect.to - 1;
         this.finish(effect.packet.handle, 'tunnel');
         if (effect.hops > 2) this.fault ??= 'tunnelled more than twice';
-        const cargo: Packet = { ...effect.packet, hops: effect.hops, from: nodeAt(index) };
-        this.post({ from: index, to, cargo, durable: false });
+        this.post(index, effect.to - 1, { ...effect.packet, hops: effect.hops, from: nodeAt(index) }, false);
         break;
       }
       case 'wait':
-        this.ends.set(effect.packet.handle, 'wait');
+        this.finish(effect.packet.handle, 'wait');
         break;
       case 'drop':
         this.finish(effect.packet.handle, effect.reason);
@@ -229,34 +194,42 @@ export class World {
         this.finish(effect.packet.handle, 'reset');
         break;
       case 'send':
-        this.post({ from: index, to: effect.to - 1, cargo: effect.record, durable: false });
+        this.post(index, effect.to - 1, effect.record, false);
         break;
       case 'broadcast':
-        for (let to = 0; to < this.alive.length; to++) {
-          if (to !== index) this.post({ from: index, to, cargo: effect.record, durable: true });
+        for (let to = 0; to < this.cores.length; to++) {
+          if (to !== index) this.post(index, to, effect.record, true);
         }
         break;
     }
   }
 
   finish(handle: number, how: string): void {
-    this.ends.set(handle, how);
+    this.ends = new Map(this.ends).set(handle, how);
   }
 
-  sawPacket(_index: number, packet: Packet, server: number): void {
+  sawPacket(packet: Packet, server: number): void {
     if (packet.flow === undefined) return;
     const text = `${(packet.session ?? packet.flow).text}#${incarnationOf(packet)}`;
-    const servers = new Set(this.saw.get(text) ?? []);
-    servers.add(server);
-    this.saw.set(text, servers);
+    const before = this.saw.get(text);
+    if (before?.has(server) === true) return;
+    const servers = new Set(before).add(server);
+    this.saw = new Map(this.saw).set(text, servers);
     if (servers.size > 1 && this.excuse === undefined) {
       this.fault ??= `two servers saw ${text}: ${[...servers].join(' ')}`;
     }
   }
 
-  post(message: Message): void {
-    if (!this.alive[message.to]) return;
-    this.messages.set(`${message.from}>${message.to} ${textOf(message.cargo)}`, message);
+  post(from: number, to: number, cargo: SessionRecord | Packet, durable: boolean): void {
+    if (!this.isAlive(to)) return;
+    const message = this.known.of(from, to, cargo, durable);
+    if (this.messages.includes(message)) this.merged.push(message.id);
+    else this.messages.push(message);
+  }
+
+  remove(message: Message): void {
+    const at = this.messages.indexOf(message);
+    if (at >= 0) this.messages.splice(at, 1);
   }
 
   /**
@@ -265,12 +238,12 @@ export class World {
    */
   forgetDead(): void {
     if (this.model.keepDead === true) return;
-    for (const [text, message] of this.messages) if (this.isDead(message)) this.messages.delete(text);
+    this.messages = this.messages.filter((message) => !this.isDead(message));
   }
 
   isDead(message: Message): boolean {
     const { cargo } = message;
-    if ('handle' in cargo || !this.alive[message.to]) return false;
+    if ('handle' in cargo || !this.isAlive(message.to)) return false;
     const core = this.cores[message.to]!;
     switch (cargo.type) {
       case 'grant':
@@ -285,20 +258,17 @@ export class World {
         if (held === undefined || held.isn !== cargo.isn || held.generation !== cargo.generation)
           return false;
         if (held.server !== cargo.server || (cargo.bits & ~held.bits) !== 0) return false;
-        if (
-          held.origin !== cargo.origin ||
-          (cargo.previousIsn !== held.previousIsn && cargo.previousIsn >= 0)
-        ) {
-          return false;
-        }
-        return core.locks.table.size === 0 && core.questions.table.size === 0;
+        if (held.origin !== cargo.origin) return false;
+        if (cargo.previousIsn !== held.previousIsn && cargo.previousIsn >= 0) return false;
+        const { text } = cargo.key;
+        return !core.locks.table.has(text) && !core.questions.table.has(text);
       }
       case 'lock': {
         const entry = core.context.store.find(cargo.key);
         if (entry === undefined || !entryAnswers(entry, cargo)) return false;
-        if (!cargo.confirm || !this.alive[message.from]) return true;
-        const held = this.cores[message.from]!.context.store.find(cargo.key);
+        if (!cargo.confirm || !this.isAlive(message.from)) return true;
         if (this.isAsking(message.from, cargo.key.text, cargo.attempt)) return false;
+        const held = this.cores[message.from]!.context.store.find(cargo.key);
         return (
           held?.isn === entry.isn && held.server === entry.server && held.generation === entry.generation
         );
@@ -313,154 +283,73 @@ export class World {
     return lock?.kind === 'own' && lock.attempt === attempt;
   }
 
-  /** All that may happen next. */
-  moves(): Move[] {
-    const moves: Move[] = [];
-    this.messageMoves(moves);
-    this.outsideMoves(moves);
-    const due = this.cores.flatMap((core, index) =>
-      this.alive[index] && nextDeadline(core) <= this.now ? [index] : [],
-    );
-    for (const index of due) {
-      moves.push({ name: `deadline at ${index}`, run: (world) => world.step(index, { kind: 'deadline' }) });
-    }
-    if (due.length === 0) {
-      const next = Math.min(
-        ...this.cores.map((core, index) => (this.alive[index] ? nextDeadline(core) : 1 / 0)),
-      );
-      if (next !== Number.POSITIVE_INFINITY) {
-        moves.push({
-          name: `clock ${next}`,
-          run: (world) => {
-            world.now = next;
-            world.texts.fill(undefined);
-          },
-        });
-      }
-    }
-    return moves;
-  }
-
-  messageMoves(moves: Move[]): void {
-    for (const [text, message] of this.messages) {
-      moves.push({ name: `deliver ${text}`, run: (world) => world.deliver(text, message, true) });
-      if (this.duplicates > 0) {
-        moves.push({
-          name: `deliver and keep ${text}`,
-          run: (world) => {
-            world.duplicates--;
-            world.deliver(text, message, false);
-          },
-        });
-      }
-      const free = !this.alive[message.from];
-      if (free || (!message.durable && this.losses > 0)) {
-        moves.push({
-          name: `lose ${text}`,
-          run: (world) => {
-            if (!free) world.losses--;
-            world.messages.delete(text);
-          },
-        });
-      }
+  run(move: Move): void {
+    const count = this.cores.length;
+    switch (move.kind) {
+      case 'deliver':
+        this.remove(move.message);
+        this.deliver(move.message);
+        break;
+      case 'deliver and keep':
+        this.duplicates--;
+        this.deliver(move.message);
+        break;
+      case 'lose':
+        if (this.isAlive(move.message.from)) this.losses--;
+        this.remove(move.message);
+        break;
+      case 'packet':
+        this.came = new Set(this.came).add(move.script);
+        this.step(move.index, { kind: 'packet', packet: this.model.packets[move.script]!.packet });
+        break;
+      case 'event':
+        this.happened = new Set(this.happened).add(move.at);
+        this.model.events![move.at]!.run(this);
+        break;
+      case 'crash':
+        this.crash(move.index);
+        break;
+      case 'deadline':
+        this.step(move.index, { kind: 'deadline' });
+        break;
+      case 'clock':
+        this.now = move.to;
+        this.digests.fill(undefined);
+        break;
+      case 'suspects':
+        this.suspicions--;
+        this.suspected |= 1 << (move.a * count + move.b);
+        this.excuse = 'false suspicion';
+        this.setUp(move.a, move.b, false);
+        break;
+      case 'hears again':
+        this.suspected &= ~(1 << (move.a * count + move.b));
+        this.setUp(move.a, move.b, true);
+        break;
+      case 'notices the end of':
+        this.unnoticed &= ~(1 << (move.a * count + move.b));
+        this.setUp(move.a, move.b, false);
+        break;
     }
   }
 
-  deliver(text: string, message: Message, remove: boolean): void {
-    if (remove) this.messages.delete(text);
-    const { cargo } = message;
-    if ('handle' in cargo) {
-      this.step(message.to, { kind: 'packet', packet: cargo });
-      return;
-    }
-    this.step(message.to, {
-      kind: 'records',
-      from: nodeAt(message.from),
-      records: [cargo],
-      repaired: false,
-      heldMs: 0,
-    });
-  }
-
-  outsideMoves(moves: Move[]): void {
-    this.model.packets.forEach((script, at) => {
-      if (this.came.has(at) || script.when?.(this) === false) return;
-      if (script.after !== undefined && !this.came.has(script.after)) return;
-      if (script.early === true && this.now > 0) return;
-      for (const index of script.at) {
-        if (!this.alive[index]) continue;
-        moves.push({
-          name: `packet ${script.packet.handle} at ${index}`,
-          run: (world) => {
-            world.came.add(at);
-            world.step(index, { kind: 'packet', packet: script.packet });
-          },
-        });
-      }
-    });
-    this.model.events?.forEach((event, at) => {
-      if (this.happened.has(at) || !event.when(this)) return;
-      moves.push({
-        name: event.name,
-        run: (world) => {
-          world.happened.add(at);
-          event.run(world);
-        },
-      });
-    });
-    this.faultMoves(moves);
-  }
-
-  faultMoves(moves: Move[]): void {
-    for (let a = 0; a < this.alive.length; a++) {
-      if (!this.alive[a]) continue;
-      if (this.crashes > 0 && this.alive.filter(Boolean).length > 1) {
-        moves.push({ name: `crash ${a}`, run: (world) => world.crash(a) });
-      }
-      for (let b = 0; b < this.alive.length; b++) {
-        const pair = `${a} ${b}`;
-        if (a === b) continue;
-        if (this.suspicions > 0 && this.alive[b] && !this.suspected.has(pair)) {
-          moves.push({
-            name: `${a} suspects ${b}`,
-            run: (world) => {
-              world.suspicions--;
-              world.suspected.add(pair);
-              world.excuse = 'false suspicion';
-              world.setUp(a, b, false);
-            },
-          });
-        }
-        if (this.suspected.has(pair) && this.alive[b]) {
-          moves.push({
-            name: `${a} hears ${b} again`,
-            run: (world) => {
-              world.suspected.delete(pair);
-              world.setUp(a, b, true);
-            },
-          });
-        }
-        if (this.unnoticed.has(pair)) {
-          moves.push({
-            name: `${a} notices the end of ${b}`,
-            run: (world) => {
-              world.unnoticed.delete(pair);
-              world.setUp(a, b, false);
-            },
-          });
-        }
-      }
-    }
+  deliver({ to, from, cargo }: Message): void {
+    if ('handle' in cargo) this.step(to, { kind: 'packet', packet: cargo });
+    else this.step(to, { kind: 'records', from: nodeAt(from), records: [cargo], repaired: false, heldMs: 0 });
   }
 
   crash(index: number): void {
+    const count = this.cores.length;
     this.crashes--;
-    this.alive[index] = false;
-    for (const [text, message] of this.messages) if (message.to === index) this.messages.delete(text);
-    for (let other = 0; other < this.alive.length; other++) {
-      this.suspected.delete(`${index} ${other}`);
-      if (!this.suspected.delete(`${other} ${index}`) && this.alive[other])
-        this.unnoticed.add(`${other} ${index}`);
+    this.alive &= ~(1 << index);
+    this.messages = this.messages.filter((message) => message.to !== index);
+    for (let other = 0; other < count; other++) {
+      if (other === index) continue;
+      this.suspected &= ~(1 << (index * count + other));
+      const pair = 1 << (other * count + index);
+      if ((this.suspected & pair) !== 0) this.suspected &= ~pair;
+      else if (this.isAlive(other)) this.unnoticed |= pair;
+      this.unnoticed &= ~(1 << (index * count + other));
     }
   }
 
@@ -471,49 +360,107 @@ export class World {
 
   /** Whether what became of a packet decides about what comes later. */
   get isScripted(): boolean {
-    return this.model.check !== undefined || this.model.packets.some((one) => one.when !== undefined);
+    const { check, packets, events } = this.model;
+    return check !== undefined || events !== undefined || packets.some((one) => one.when !== undefined);
   }
 
-  /** Canonical: two worlds with one text have the same future. */
-  digest(): string {
-    const hash = createHash('md5');
+  /** Whether the first instant is unlike later ones. */
+  get hasEarly(): boolean {
+    return this.isScripted || this.model.packets.some((one) => one.early === true);
+  }
+
+  /** Two worlds with one digest have the same future. */
+  digest(): Digest {
+    const digest = new Digest();
     for (let index = 0; index < this.cores.length; index++) {
-      if (!this.alive[index]) continue;
-      this.texts[index] ??= describeCore(this.cores[index]!, this.now);
-      hash.update(this.texts[index]!);
-      hash.update('|');
+      digest.add(index);
+      if (!this.isAlive(index)) continue;
+      let words = this.digests[index];
+      if (words === undefined) {
+        const part = new Digest();
+        digestCore(this.cores[index]!, this.now, part);
+        words = [part.a, part.b];
+        this.digests[index] = words;
+      }
+      digest.add(words[0]);
+      digest.add(words[1]);
     }
-    const saw = [...this.saw].map(([text, servers]) => `${text}=${[...servers].sort().join(',')}`);
-    const rest = [
-      this.alive.join(),
-      [...this.messages.keys()].sort().join('\n'),
-      [...this.came].sort().join(),
-      [...this.happened].sort().join(),
-      [this.losses, this.duplicates, this.crashes, this.suspicions].join(),
-      [...this.suspected, '/', ...this.unnoticed].join(),
-      this.excuse ?? '',
-      saw.sort().join(),
-      this.isScripted ? [...this.ends].sort((x, y) => x[0] - y[0]).join() : '',
-    ];
-    hash.update(rest.join('\t'));
-    return hash.digest('base64');
+    for (const [name, number] of this.numbers) {
+      const part = new Digest();
+      part.text(name);
+      part.add(number);
+      digest.join(part.a, part.b);
+    }
+    for (const { a, b } of this.messages) digest.join(a, b);
+    for (const at of this.came) digest.join(at + 101, at + 103);
+    for (const at of this.happened) digest.join(at + 1_009, at + 1_013);
+    for (const [text, servers] of this.saw) {
+      const part = new Digest();
+      part.text(text);
+      let mask = 0;
+      for (const server of servers) mask |= 1 << server;
+      part.add(mask);
+      digest.join(part.a, part.b);
+    }
+    if (this.isScripted) {
+      for (const [handle, how] of this.ends) {
+        const part = new Digest();
+        part.add(handle);
+        part.text(how);
+        digest.join(part.a, part.b);
+      }
+    }
+    digest.add(this.alive | (this.losses << 4) | (this.duplicates << 8) | (this.crashes << 12));
+    digest.add(this.suspicions);
+    digest.add(this.suspected);
+    digest.add(this.unnoticed);
+    digest.add(this.excuse === undefined ? 0 : 1);
+    digest.add(this.now === 0 && this.hasEarly ? 1 : 0);
+    return digest;
   }
 }
 
-function incarnationOf(packet: Packet): number {
-  return packet.opens ? packet.isn : packet.handle >>> 8;
+/** The sessions that a step can number something for. Where one leads to another (client to flow, reply to flow): all. */
+function keysOf(model: ModelCase, core: Core, event: CoreEvent): readonly string[] {
+  if (model.nat === true || model.packets.some((one) => one.packet.session !== undefined)) return ['all'];
+  switch (event.kind) {
+    case 'packet':
+      return [event.packet.flow!.text];
+    case 'note':
+      return [event.key.text];
+    case 'records':
+      return [keyOf(event.records[0]!)];
+    default:
+      return [...new Set([...core.locks.table.keys(), ...core.questions.table.keys()])];
+  }
 }
 
-const textCache = new WeakMap<object, string>();
+function keyOf(record: SessionRecord): string {
+  if (record.type === 'refuse') return record.lock.key.text;
+  return record.type === 'question' || record.type === 'no' ? record.about.text : record.key.text;
+}
 
-function textOf(cargo: SessionRecord | Packet): string {
-  if ('handle' in cargo) return `tunnel ${cargo.handle} ${cargo.hops}`;
-  let text = textCache.get(cargo);
-  if (text === undefined) {
-    text = JSON.stringify(cargo, (name, value) => (name === 'key' || name === 'about' ? value.text : value));
-    textCache.set(cargo, text);
+function makeCore(model: ModelCase, index: number): Core {
+  const { repeats, losses, crashes, suspicions } = model;
+  const repeated = repeats ?? (losses ?? 0) + (crashes ?? 0) + (suspicions ?? 0) > 0;
+  const peers = Array.from({ length: model.nodes }, (_, other) => nodeAt(other));
+  const core = new Core({
+    self: nodeAt(index),
+    seed: SEED,
+    settings: repeated ? MODEL_SETTINGS : { ...MODEL_SETTINGS, repeatMs: 1e6 },
+    environment: environmentOf(model, index),
+    store: new MapStore(),
+    peers: peers.filter((node) => node !== nodeAt(index)),
+  });
+  core.context.ready = true;
+  core.sweep.nextAt = Number.POSITIVE_INFINITY;
+  for (const peer of core.context.peers.values()) {
+    peer.tag = TAG;
+    peer.up = true;
+    peer.hearsMe = true;
+    peer.ready = true;
   }
-  return text;
+  return core;
 }
 
 /** Each dispatcher would choose another server: the worst case. */
@@ -541,32 +488,3 @@ function environmentOf(model: ModelCase, index: number): Environment {
 
 /** The world that a core's environment answers for, while that core steps. */
 let current: World | undefined;
-
-export function flowKey(client: number, vipPort = 80): SessionKey {
-  return new SessionKey(1, KIND_FLOW, [0, 0, 0xffff, client], 1_000, vipPort);
-}
-
-export function sessionKey(client: number): SessionKey {
-  return new SessionKey(1, KIND_SESSION, [0, 0, 0xffff, client], 0, 0);
-}
-
-const BASE = { bytes: 100, session: undefined, reply: undefined, hops: 0, from: 0, life: false } as const;
-
-/** A SYN. The upper bits of the handle name the connection, for packets that carry no ISN. */
-export function syn(handle: number, flow: SessionKey, isn: number, session?: SessionKey): Packet {
-  return { ...BASE, handle: (isn << 8) | handle, flow, session, opens: true, isn };
-}
-
-export function udp(handle: number, flow: SessionKey): Packet {
-  return { ...BASE, handle, flow, opens: true, isn: 0 };
-}
-
-export function ack(handle: number, flow: SessionKey, isn: number, session?: SessionKey): Packet {
-  return { ...BASE, handle: (isn << 8) | handle, flow, session, opens: false, isn: 0, life: true };
-}
-
-/** A server's answer to the flow of client 1. */
-export function reply(handle: number, server: number): Packet {
-  const tuple = new ReplyKey(6, [0, 0, 0xffff, server], 80, [0, 0, 0xffff, 1], 1_000);
-  return { ...BASE, handle, flow: undefined, opens: false, isn: 0, life: true, reply: tuple };
-}
