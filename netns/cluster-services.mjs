@@ -98,7 +98,7 @@ export class ClusterServices {
   async startServers(lab, kinds = ['web', 'talk', 'udp']) {
     const ports = (/** @type {number} */ own, /** @type {number} */ kept) =>
       [own, ...this.combinations.map((_, index) => kept + index)].join(',');
-    await Promise.all(
+    const started = await Promise.all(
       lab.servers.flatMap((name, index) => {
         const own = /** @type {const} */ ([4, 6]).map((family) => serverAddress(index + 1, family));
         const bind = [...own, IPIP_VIP[4], IPIP_VIP[6]].join(',');
@@ -113,9 +113,10 @@ export class ClusterServices {
         });
       }),
     );
-    if (!this.combinations.some(({ mode }) => mode === 'ipip')) return;
+    if (!this.combinations.some(({ mode }) => mode === 'ipip')) return started;
     const command = [process.execPath, join(PROJECT, 'netns', 'decap.mjs')];
     await Promise.all(lab.servers.map((name) => lab.spawn(name, command, { ready: /^ready$/ })));
+    return started;
   }
 }
 

@@ -7,8 +7,10 @@ const RULES = `
 table inet seen {
   set tcp4 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 262144; }
   set tcp6 { type ipv6_addr . inet_service . inet_service; flags dynamic; size 262144; }
+  counter resets { }
   chain in {
     type filter hook input priority 0;
+    tcp flags & rst == rst counter name resets
     ip protocol tcp add @tcp4 { ip saddr . tcp sport . tcp dport }
     ip6 nexthdr tcp add @tcp6 { ip6 saddr . tcp sport . tcp dport }
   }
@@ -27,6 +29,18 @@ export class Seen {
     for (const server of this.lab.servers) {
       this.lab.nftables(server, 'flush set inet seen tcp4\nflush set inet seen tcp6\n');
     }
+  }
+
+  /** Resets that came in at any server, since the beginning. */
+  get resets() {
+    return this.lab.servers.reduce((sum, server) => {
+      const listed = JSON.parse(
+        this.lab.must(server, 'nft', '-j', 'list', 'counter', 'inet', 'seen', 'resets'),
+      );
+      return (
+        sum + listed.nftables.find((/** @type {any} */ one) => one.counter !== undefined).counter.packets
+      );
+    }, 0);
   }
 
   /** Connections that more than one server has seen, and how many there were in all. */

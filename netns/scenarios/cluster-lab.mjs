@@ -18,6 +18,7 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
  * @property {number} dispatchers
  * @property {readonly Combination[]} combinations
  * @property {number} [servers] default 4
+ * @property {number} [servedBy] how many of the servers the configuration names; default all
  * @property {object} [settings] keys of the section `cluster`
  * @property {object} [service] keys of each service
  * @property {import('../laboratory.mjs').Offloads} [offloads] default `off`: a packet is a packet
@@ -63,8 +64,11 @@ export class ClusterLab {
   /** @param {ClusterLabOptions} options */
   constructor(options) {
     this.options = options;
+    /** @type {import('../processes.mjs').LabProcess[]} */
+    this.talkServers = [];
     const servers = options.servers ?? 4;
-    this.services = new ClusterServices(options.combinations, servers, options.service);
+    const used = options.servedBy ?? servers;
+    this.services = new ClusterServices(options.combinations, used, options.service);
     this.lab = createLab({
       topology: 'cluster',
       dispatchers: options.dispatchers,
@@ -86,9 +90,15 @@ export class ClusterLab {
 
   /** Starts servers and dispatchers. @param {{ program?: string }} [how] */
   async start(how = {}) {
-    await this.services.startServers(this.lab, this.options.kinds);
+    /** What the servers run, in their order; of `kinds: ['talk']` the servers of long connections. */
+    this.talkServers = await this.services.startServers(this.lab, this.options.kinds);
     await this.dispatchers.start(undefined, how);
     await this.dispatchers.waitForPeers();
+  }
+
+  /** Name of the first service of long connections. */
+  get talkService() {
+    return Object.keys(this.services.config).find((name) => name.startsWith('talk-')) ?? '';
   }
 
   close() {

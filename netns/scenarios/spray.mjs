@@ -35,6 +35,7 @@ export const SMALL_LOAD = { connections: 60, downloads: 4, bytes: 2e5, udpSessio
 export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
 const DOWNLOADS_AT_ONCE = 64;
 const BURST = 20;
+const FIRST_PORT = 10_000;
 
 /** Counters of drops, of those that rose. @param {Counters} counters */
 export function dropsOf(counters) {
@@ -80,12 +81,19 @@ export class Spray {
    */
   async web(of, load) {
     const { url } = this.bed.services.web(of);
-    const short = await this.#tool('web-load', { url, connections: load.connections, concurrency: 32 });
+    // Each connection has a port of its own: one that is used again would look torn to the servers' witness.
+    const short = await this.#tool('web-load', {
+      url,
+      connections: load.connections,
+      concurrency: 32,
+      firstPort: FIRST_PORT,
+    });
     const long = await this.#tool('web-load', {
       url,
       connections: load.downloads,
       concurrency: DOWNLOADS_AT_ONCE,
       bytes: load.bytes,
+      firstPort: FIRST_PORT + load.connections,
     });
     return { short, long };
   }

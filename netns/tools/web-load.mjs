@@ -18,6 +18,7 @@ const given = options('HTTP connections with an eye on stalls', {
   timeout: 60_000, // without anything going on
   pause: 0, // ms after each
   from: '', // comma-separated local addresses, used in turn
+  firstPort: 0, // local port of the first connection, the next of the next; 0: the kernel's choice
   live: false,
 });
 const STALL_MS = 1000;
@@ -80,7 +81,12 @@ function fetchOnce(index, pace) {
   const localAddress = sources[index % sources.length];
   const url = given.bytes > 0 ? `${given.url}/bytes?n=${given.bytes}` : `${given.url}/`;
   return new Promise((resolve, reject) => {
-    const sent = request(url, { agent: false, ...(localAddress && { localAddress }) });
+    const localPort = given.firstPort === 0 ? undefined : given.firstPort + index;
+    const sent = request(url, {
+      agent: false,
+      ...(localAddress && { localAddress }),
+      ...(localPort && { localPort }),
+    });
     sent.setTimeout(given.timeout, () => sent.destroy(new Error('timeout')));
     sent.on('socket', (socket) => socket.on('connect', () => pace.mark()));
     sent.on('response', (response) => {
