@@ -26,8 +26,8 @@ const START_MS = 1_500;
 const RESTART_MS = 1_500;
 /** Without packets for so long and everybody ready, a run is over. */
 const SETTLED_MS = 1_600;
-/** Two digest periods and their repair. */
-const EVENED_OUT_MS = 1_000;
+/** What a dead dispatcher told only some comes by digests: two periods, their repair, and losses. */
+const EVENED_OUT_MS = 2_000;
 /** Seconds for which a dispatcher admits new sessions at its rate around one flood: its burst, and the flood itself. */
 const FLOOD_ADMITS_SECONDS = 0.2 + 0.15;
 

@@ -67,6 +67,8 @@ export interface ModelCase {
   readonly check?: (world: World) => string | undefined;
   /** Answers to what is over are delivered all the same. */
   readonly keepDead?: boolean;
+  /** Tables may differ in the end. */
+  readonly keepTables?: boolean;
   /** Too large for the suite: so many states there, all by hand. Without it the case must be exhausted. */
   readonly maxStates?: number;
 }
