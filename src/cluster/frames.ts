@@ -79,7 +79,7 @@ export class SealedStream {
     const frames: Buffer[] = [];
     while (this.#waiting.length >= 4) {
       const size = this.#waiting.readUInt32BE(0);
-      if (size < TAG_SIZE || size > (this.proven ? FRAME_SIZE_MAX : FIRST_FRAME_SIZE)) return 'oversized';
+      if (size < TAG_SIZE || size > this.#limit) return 'oversized';
       if (this.#waiting.length < 4 + size) break;
       const frame = this.#open(this.#waiting.subarray(0, 4 + size));
       if (frame === undefined) return 'seal';
@@ -102,6 +102,11 @@ export class SealedStream {
     cipher.final();
     bytes.set(cipher.getAuthTag(), 4 + plaintext.length);
     return bytes;
+  }
+
+  /** A caller chose whom it called; who is called knows nothing of the caller yet. */
+  get #limit(): number {
+    return this.proven || this.#caller ? FRAME_SIZE_MAX : FIRST_FRAME_SIZE;
   }
 
   #readHello(): StreamFault | undefined {

@@ -156,6 +156,8 @@ export class PeerLinks {
         yield frame;
         if (frame.kind === FRAME_END) return;
       }
+      if (stream.fault !== undefined)
+        throw new Error(`what came is not sealed as it should be: ${stream.fault}`);
     } finally {
       stream.close();
       this.#open.delete(stream);
