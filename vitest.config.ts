@@ -17,6 +17,7 @@ export default defineConfig({
           name: 'protocol',
           include: ['test/{model,sim,mutation}/**/*.test.ts'],
           pool: 'forks',
+          maxWorkers: 2,
           testTimeout: 600_000,
         },
       },

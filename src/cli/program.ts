@@ -19,6 +19,7 @@ import { addReload } from './reload.ts';
 import { addRun } from './run.ts';
 import { addServer } from './server.ts';
 import { addServers } from './servers.ts';
+import { addSimulate } from './simulate.ts';
 import { addStatus } from './status.ts';
 
 const EXIT_NO = 1;
@@ -40,7 +41,7 @@ function createProgram(): Command {
   for (const add of [addRun, addCheck, addCleanup, addKeygen]) add(program);
   for (const add of [addStatus, addServers, addServer, addFlows, addPeers, addLocks, addExplain, addDiff])
     add(program);
-  for (const add of [addCounters, addReload, addCapture]) add(program);
+  for (const add of [addCounters, addReload, addCapture, addSimulate]) add(program);
   return program;
 }
 

@@ -17,7 +17,6 @@ const FLOOD_MS = 100;
 
 export class Faults {
   readonly world: SimulatedWorld;
-  crashedAt = Number.NEGATIVE_INFINITY;
   /** When the last cut ends, or ended. */
   cutUntil = Number.NEGATIVE_INFINITY;
   /** Spoofed SYNs of all floods. */
@@ -36,7 +35,6 @@ export class Faults {
     for (const checker of world.checkers) checker.crashed?.(dispatcher, others, timeline.now);
     dispatcher.alive = false;
     world.collect(dispatcher);
-    this.crashedAt = timeline.now;
     timeline.after(WITHDRAWN_MS, () => {
       dispatcher.routed = false;
     });

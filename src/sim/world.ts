@@ -26,7 +26,7 @@ const START_MS = 1_500;
 const RESTART_MS = 1_500;
 /** Without packets for so long and everybody ready, a run is over. */
 const SETTLED_MS = 1_600;
-/** What a dead dispatcher told only some comes by digests: two periods, their repair, and losses. */
+/** Two digest periods, their repair, and losses. */
 const EVENED_OUT_MS = 2_000;
 /** Seconds for which a dispatcher admits new sessions at its rate around one flood: its burst, and the flood itself. */
 const FLOOD_ADMITS_SECONDS = 0.2 + 0.15;
@@ -129,8 +129,6 @@ export class SimulatedWorld {
     dispatcher.routed = true;
     dispatcher.readyAt = now;
     this.busyAt = now;
-    // What only a dispatcher that has just died had sent, nobody can repair but digests.
-    if (now - this.faults.crashedAt <= EVENED_OUT_MS) return;
     // Who is cut off may be ready with what it has (rule 17).
     if (now - this.faults.cutUntil <= EVENED_OUT_MS || this.assumptionBroken) return;
     for (const checker of this.checkers) checker.ready?.(dispatcher, this.dispatchers, now);

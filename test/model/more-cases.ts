@@ -113,10 +113,11 @@ export const MORE_CASES: readonly ModelCase[] = [
   {
     name: 'one that comes back is asked',
     rule: '3',
-    nodes: 2,
+    nodes: 3,
     policy: UDP,
     packets: [{ packet: udp(1, FLOW), at: [0] }],
     suspicions: 1,
+    maxStates: 60_000,
     check: (world) => {
       for (const { locks, context } of world.cores) {
         const lock = locks.table.get(FLOW.text);
@@ -161,5 +162,10 @@ export const MORE_CASES: readonly ModelCase[] = [
       }
     },
     packets: [],
+    check: (world) => {
+      if (world.messages.length > 0) return undefined;
+      const [here, there] = world.cores.map(({ context }) => context.store.find(FLOW) !== undefined);
+      return here === there ? undefined : 'they keep different flows';
+    },
   },
 ];

@@ -55,24 +55,54 @@ export function removeMutant(folder: string): void {
   rmSync(folder, { recursive: true });
 }
 
-/** Runs the checks of a mutation on a build. @returns what failed, in one line each; empty when nothing did. */
-export function failuresOf(folder: string, mutation: Mutation, seeds: number, maxStates: number): string[] {
-  const failures: string[] = [];
+/** What caught a mutation: a case of the model or a checker of the simulation, after so many states or seeds. */
+export interface Catch {
+  readonly by: string;
+  readonly after: string;
+  readonly what: string;
+}
+
+function run(
+  folder: string,
+  script: string,
+  args: readonly string[],
+): { status: number | null; out: string } {
+  const result = spawnSync(process.execPath, [join(folder, 'out', script), ...args], { encoding: 'utf8' });
+  return { status: result.status, out: result.stdout + result.stderr };
+}
+
+/** Runs the checks of a mutation on a build. @returns who caught it; empty when nobody did. */
+export function catchesOf(folder: string, mutation: Mutation, seeds: number, maxStates: number): Catch[] {
+  const catches: Catch[] = [];
   if (mutation.model !== undefined) {
-    const run = join(folder, 'out/test/model/run.js');
-    const result = spawnSync(process.execPath, [run, mutation.model, String(maxStates)], {
-      encoding: 'utf8',
-    });
-    if (result.status !== 0) {
-      const line = result.stdout.split('\n').find((one) => !/exhausted|cut at|^ /.test(one));
-      failures.push(`model: ${line ?? result.stderr.slice(0, 200)}`);
+    const { status, out } = run(folder, 'test/model/run.js', [mutation.model, String(maxStates)]);
+    const line = out.split('\n').find((one) => !/exhausted$|cut at the limit$|holds$|^ /.test(one));
+    if (status !== 0 && line !== undefined) {
+      const [, name, states, what] = /^(.*?) \(rule.*?\): (\d+ states|one trace).*?: (.*)$/.exec(line) ?? [];
+      catches.push({ by: `model: ${name ?? '?'}`, after: states ?? '?', what: what ?? line });
     }
   }
-  if (mutation.sim !== undefined) {
-    const run = join(folder, 'out/test/mutation/seeds.js');
-    const args = [run, JSON.stringify(mutation.sim), '1', String(seeds)];
-    const result = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    if (result.status !== 0) failures.push(`sim: ${result.stdout.trim() || result.stderr.slice(0, 200)}`);
+  // A checker is asked for by name; else the simulation is only asked when the model has nothing to say.
+  if (mutation.sim !== undefined && (mutation.checker !== undefined || catches.length === 0)) {
+    const args = [JSON.stringify(mutation.sim), '1', String(seeds), mutation.checker ?? ''];
+    const { status, out } = run(folder, 'test/mutation/seeds.js', args);
+    const [, seed, checker, what] = /^seed (\d+): (\S+): (.*)$/m.exec(out) ?? [];
+    if (status !== 0 && seed !== undefined) {
+      catches.push({ by: `simulation: ${checker}`, after: `${seed} seeds`, what: what ?? '' });
+    }
   }
-  return failures;
+  return catches;
+}
+
+/** A row of the table. */
+export function rowOf(mutation: Mutation, catches: readonly Catch[]): string {
+  const caught = catches.map((one) => `${one.by} (${one.after}): ${one.what}`).join(' | ');
+  return `${mutation.rule} | ${mutation.name} | ${caught === '' ? 'NOT CAUGHT' : caught}`;
+}
+
+/** Whether all that were to catch it did. */
+export function isCaught(mutation: Mutation, catches: readonly Catch[]): boolean {
+  const { checker } = mutation;
+  const checked = checker === undefined || catches.some((one) => one.by === `simulation: ${checker}`);
+  return catches.length > 0 && checked;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { SimulationOptions } from '../../src/sim/options.ts';
+import { MORE_MUTATIONS } from './more-mutations.ts';
 
 export interface Mutation {
   readonly rule: string;
@@ -13,9 +14,11 @@ export interface Mutation {
   readonly to: string;
   readonly model?: string;
   readonly sim?: Partial<SimulationOptions>;
+  /** The checker of the simulation that is to say so. */
+  readonly checker?: string;
 }
 
-export const MUTATIONS: readonly Mutation[] = [
+const RULES: readonly Mutation[] = [
   {
     rule: '1',
     name: 'the intention of a voided lock is forgotten',
@@ -48,7 +51,19 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'if (lock.pending.size > 0) return;\n    const adopted',
     to: 'if (lock.pending.size > 0 && lock.granted.size === 0) return;\n    const adopted',
     model: 'three dispatchers race',
-    sim: { lock: 'confirm' },
+    sim: {
+      lock: 'confirm',
+      dispatchers: 4,
+      udpFlows: 16,
+      crashes: 0,
+      loss: 0,
+      delayMs: [0.1, 10],
+      partitions: 0,
+      slowdowns: 0,
+      floods: 0,
+      serverDeaths: 0,
+    },
+    checker: 'one-server',
   },
   {
     rule: '4',
@@ -73,7 +88,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/questions.ts',
     from: "this.room.dropAll(question.queue, 'question-unanswered');",
     to: 'for (const waiting of this.room.take(question.queue)) this.onDenied(waiting, question.reports);',
-    model: 'silence is no no',
+    model: 'silence taken for no',
   },
   {
     rule: 'attempt',
@@ -119,8 +134,8 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: '10',
     name: 'a rebinding is announced',
     file: 'src/cluster/requests.ts',
-    from: 'generation: entry.generation + 1,\n      proposal: NO_SERVER,\n      confirm: true,',
-    to: 'generation: entry.generation + 1,\n      proposal: NO_SERVER,\n      confirm: false,',
+    from: 'generation: entry.generation + 1,\n      proposal: held?.server ?? NO_SERVER,\n      confirm: true,',
+    to: 'generation: entry.generation + 1,\n      proposal: held?.server ?? NO_SERVER,\n      confirm: false,',
     model: 'double rebinding',
   },
   {
@@ -139,6 +154,7 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'const bits = settleBits(mine.bits | theirs.bits);',
     to: 'const bits = settleBits(mine.bits);',
     sim: { crashes: 0 },
+    checker: 'closed-stay-closed',
   },
   {
     rule: '13',
@@ -163,14 +179,6 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'if (member.stream.lacks(target.sequence)) return;',
     to: '',
     model: 'joiner before gaps',
-  },
-  {
-    rule: '17',
-    name: 'a joiner waits for ever for somebody who is ready',
-    file: 'src/cluster/joining.ts',
-    from: 'if (now - this.aloneSince >= this.aloneAfterMs && best === context.self) this.becomeReady();',
-    to: '',
-    sim: {},
   },
   {
     rule: '18',
@@ -220,6 +228,9 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'export const MAX_HOPS = 2;',
     to: 'export const MAX_HOPS = 3;',
     model: 'two hops',
-    sim: { lock: 'confirm', dispatchers: 5, delayMs: [0.1, 20] },
+    sim: { lock: 'confirm', dispatchers: 5, delayMs: [0.1, 20], udpFlows: 16 },
+    checker: 'no-loops',
   },
 ];
+
+export const MUTATIONS: readonly Mutation[] = [...RULES, ...MORE_MUTATIONS];

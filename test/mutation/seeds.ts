@@ -1,14 +1,19 @@
-/** Runs seeds of the simulation until one fails: `node seeds.js OPTIONS-AS-JSON FIRST LAST`. Exit 1 at the first failure. */
+/**
+ * Runs seeds of the simulation until one fails: `node seeds.js OPTIONS-AS-JSON FIRST LAST [CHECKER]`. Exit 1 at the first
+ * failure, with CHECKER at the first that this checker finds.
+ */
 
-import { runSimulation } from '../../src/sim/simulate.ts';
+import { runSeed } from '../../src/sim/simulate.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}');
 const first = Number(process.argv[3] ?? 1);
 const last = Number(process.argv[4] ?? 50);
+const checker = process.argv[5] ?? '';
 let violation: string | undefined;
 let seed = first;
 for (; seed <= last && violation === undefined; seed++) {
-  violation = runSimulation({ ...options, seed }).violations[0];
+  const { violations } = runSeed(seed, { cipher: false, ...options });
+  violation = violations.find((one) => one.startsWith(checker));
 }
 process.stdout.write(
   violation === undefined ? `seeds ${first}-${last} clean\n` : `seed ${seed - 1}: ${violation}\n`,

@@ -1,0 +1,137 @@
+/**
+ * `latchway simulate`: runs the protocol in a virtual network, seed by seed, and says what went wrong in which.
+ *
+ * What is not given by an option the seed chooses, so a seed with the same options is the same run, to the byte. Progress
+ * goes to standard error where that is a terminal.
+ */
+import type { Command } from 'commander';
+import { LatchwayError } from '../base/fault.ts';
+import type { SimulationOptions } from '../sim/options.ts';
+import { runSeed, type SimulationSummary } from '../sim/simulate.ts';
+import { withExamples } from './options.ts';
+import { formatTable, print, printJson } from './output.ts';
+
+type Words = Readonly<Record<string, string | boolean | undefined>>;
+
+/** Option, what it is called in the simulation, its largest value, and its help. */
+const NUMBERS: readonly (readonly [string, keyof SimulationOptions, number, string])[] = [
+  ['dispatchers', 'dispatchers', 16, 'dispatchers'],
+  ['sessions', 'tcpFlows', 10_000, 'TCP connections'],
+  ['datagrams', 'udpFlows', 10_000, 'UDP flows'],
+  ['servers', 'servers', 250, 'servers'],
+  ['loss', 'loss', 1, 'part of the datagrams between dispatchers that is lost'],
+  ['duplicate', 'duplication', 1, 'part of them that comes twice'],
+  ['partitions', 'partitions', 100, 'cuts between two dispatchers, one way or both'],
+  ['crashes', 'crashes', 100, 'dispatchers that die and come back'],
+  ['slow', 'slowdowns', 100, 'times for which a dispatcher does everything late'],
+  ['server-deaths', 'serverDeaths', 100, 'servers that die'],
+  ['floods', 'floods', 10, 'bursts of spoofed SYNs'],
+  ['drift', 'drift', 0.5, 'part by which clocks run apart'],
+];
+const CHOICES: Readonly<Record<string, readonly [keyof SimulationOptions, readonly string[]]>> = {
+  lock: ['lock', ['auto', 'announce', 'confirm']],
+  affinity: ['affinity', ['flow', 'client']],
+  'on-server-down': ['onServerDown', ['keep', 'rebind']],
+};
+
+export function addSimulate(program: Command): void {
+  const command = program
+    .command('simulate')
+    .description('run the cluster protocol in a virtual network, by seed')
+    .option('--seed <N>', 'the first seed', '1')
+    .option('--runs <N>', 'how many seeds', '100')
+    .option('--delay <MS-MS>', 'delay between dispatchers, from - to')
+    .option('--json', 'print one JSON object')
+    .action((words: Words) => simulate(words));
+  for (const [name, , , help] of NUMBERS) command.option(`--${name} <N>`, help);
+  for (const [name, [, values]] of Object.entries(CHOICES))
+    command.option(`--${name} <NAME>`, values.join(', '));
+  withExamples(command, [
+    ['latchway simulate --runs 1000', 'a thousand seeds, each with a cluster and trouble of its own'],
+    ['latchway simulate --dispatchers 4 --loss 0.3 --lock confirm', 'one kind of trouble'],
+    ['latchway simulate --seed 4268 --runs 1', 'one seed again'],
+  ]);
+}
+
+function usage(detail: string): LatchwayError {
+  return new LatchwayError({ code: 'usage', detail });
+}
+
+function numberOf(words: Words, name: string, most: number): number | undefined {
+  const word = words[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())];
+  if (word === undefined) return undefined;
+  const value = Number(word);
+  if (!(value >= 0 && value <= most)) throw usage(`--${name}: ${word} is not a number from 0 to ${most}`);
+  return value;
+}
+
+function givenOptions(words: Words): Partial<SimulationOptions> {
+  const given: Record<string, unknown> = {};
+  for (const [name, field, most] of NUMBERS) {
+    const value = numberOf(words, name, most);
+    if (value !== undefined) given[field] = most > 1 ? Math.floor(value) : value;
+  }
+  for (const [name, [field, values]] of Object.entries(CHOICES)) {
+    const word = words[name === 'on-server-down' ? 'onServerDown' : name];
+    if (word === undefined) continue;
+    if (!values.includes(String(word))) throw usage(`--${name}: ${word} is none of ${values.join(', ')}`);
+    given[field] = word;
+  }
+  if (words['delay'] !== undefined) {
+    const [, from, to] = /^([\d.]+)-([\d.]+)$/.exec(String(words['delay'])) ?? [];
+    if (from === undefined || Number(from) > Number(to))
+      throw usage('--delay: two numbers of ms, as in 0.1-2');
+    given['delayMs'] = [Number(from), Number(to)];
+  }
+  return given;
+}
+
+function simulate(words: Words): void {
+  const given = givenOptions(words);
+  const first = numberOf(words, 'seed', 2 ** 31) ?? 1;
+  const runs = numberOf(words, 'runs', 10_000_000) ?? 100;
+  if (given.dispatchers !== undefined && given.dispatchers < 2) throw usage('--dispatchers: at least 2');
+  const totals = new Map<string, number>();
+  const wrong: SimulationSummary[] = [];
+  let transcript = '';
+  for (let seed = first; seed < first + runs; seed++) {
+    const summary = runSeed(seed, given);
+    transcript = summary.transcript;
+    if (summary.violations.length > 0) wrong.push(summary);
+    addUp(totals, summary);
+    if (process.stderr.isTTY === true) process.stderr.write(`\r${seed - first + 1} of ${runs} runs `);
+  }
+  if (process.stderr.isTTY === true) process.stderr.write('\r\u001b[K');
+  if (words['json'] === true) {
+    const violations = wrong.map(({ seed, violations: what }) => ({ seed, violations: what }));
+    printJson({ first, runs, ...Object.fromEntries(totals), violations, transcript });
+  } else {
+    print(formatTable(['what', 'count'], [['runs', runs], ...totals], [1]));
+    for (const { seed, violations } of wrong) {
+      for (const violation of violations) print(`seed ${seed}: ${violation}`);
+      print(`  again: the same options with --seed ${seed} --runs 1`);
+    }
+    if (runs === 1) print(`transcript ${transcript}`);
+    print(wrong.length === 0 ? 'no violation' : `${wrong.length} of ${runs} runs violate the protocol`);
+  }
+  if (wrong.length > 0) process.exitCode = 1;
+}
+
+function addUp(totals: Map<string, number>, summary: SimulationSummary): void {
+  const add = (name: string, count: number): void => {
+    totals.set(name, (totals.get(name) ?? 0) + count);
+  };
+  for (const name of [
+    'connections',
+    'packets',
+    'tunnelled',
+    'datagrams',
+    'bytes',
+    'lost',
+    'duplicated',
+  ] as const)
+    add(name, summary[name]);
+  add('runs that suspend one server', summary.assumptionBroken ? 1 : 0);
+  for (const name of ['locksPlaced', 'locksYielded', 'grantsByTimeout', 'conflicts', 'rebound'])
+    add(name, summary.counters[name] ?? 0);
+}
