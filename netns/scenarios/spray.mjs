@@ -14,10 +14,11 @@ import { everyCombination, nameOf, pairwise } from '../cluster-services.mjs';
 import { isEvenlySprayed } from '../spraying.mjs';
 import { options } from '../tools/options.mjs';
 import { ClusterLab } from './cluster-lab.mjs';
+import { dropsOf, protocolOf } from './figures.mjs';
 import { Verdict } from './verdict.mjs';
 
 /** @typedef {import('../cluster-services.mjs').Combination} Combination */
-/** @typedef {Record<string, number>} Counters */
+/** @typedef {import('./figures.mjs').Counters} Counters */
 
 /**
  * @typedef {object} Load
@@ -36,30 +37,6 @@ export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
 const DOWNLOADS_AT_ONCE = 64;
 const BURST = 20;
 const FIRST_PORT = 10_000;
-
-/** Counters of drops, of those that rose. @param {Counters} counters */
-export function dropsOf(counters) {
-  return Object.fromEntries(Object.entries(counters).filter(([name]) => name.startsWith('drop-')));
-}
-
-/** What the dispatchers did, in a line. @param {Counters} counters */
-export function protocolOf(counters) {
-  const of = (/** @type {string} */ name) => counters[name] ?? 0;
-  const opened = Math.max(1, of('flow-opened') + of('session-opened'));
-  return {
-    placed: of('lock-placed'),
-    learnt: of('lock-learnt'),
-    yielded: of('lock-yielded'),
-    byTimeout: of('lock-granted-by-timeout'),
-    tunnelled: of('tunnel-sent'),
-    waited: of('waited'),
-    updates: of('update-sent'),
-    conflicts: of('conflict'),
-    repaired: of('cluster-datagrams-repaired'),
-    datagramsEach: Number((of('cluster-datagrams-sent') / opened).toFixed(2)),
-    bytesEach: Math.round(of('cluster-bytes-sent') / opened),
-  };
-}
 
 /** Judges one service after another in one lab. */
 export class Spray {
@@ -148,17 +125,9 @@ export class Spray {
     const seen = before.since();
     if (this.bed.spraying.mode === 'spray') this.#judgeSpray(name, of, seen.shares);
     this.#judgeWeb(name, results, seen, how);
-    if (of.lock === 'confirm' && this.bed.spraying.mode === 'spray') {
-      const { placed, learnt, tunnelled } = protocolOf(seen.counters);
-      const all = placed > 0 && learnt > 0 && tunnelled > 0;
-      this.verdict.claim(`${name}: locks were placed, learnt, tunnelled under`, all, {
-        placed,
-        learnt,
-        tunnelled,
-      });
-    }
     if (of.lock !== 'announce') {
-      await this.#udp(name, of, load);
+      const burst = await this.#udp(name, of, load);
+      if (of.lock === 'confirm') this.#judgeLocks(name, seen.counters, burst);
       await this.#clients(name, of, load);
     }
     return { results, seen };
@@ -187,6 +156,22 @@ export class Spray {
       ...(lost > 0 && { drops, deviceDrops }),
       ...protocolOf(counters),
     });
+    return counters;
+  }
+
+  /** Over connections and bursts: of few connections none may send a second packet while its lock stands.
+   * @param {string} name @param {...Counters} counters */
+  #judgeLocks(name, ...counters) {
+    if (this.bed.spraying.mode !== 'spray') return;
+    const parts = counters.map(protocolOf);
+    const sum = (/** @type {'placed' | 'learnt' | 'tunnelled'} */ key) =>
+      parts.reduce((total, part) => total + part[key], 0);
+    const [placed, learnt, tunnelled] = [sum('placed'), sum('learnt'), sum('tunnelled')];
+    this.verdict.claim(
+      `${name}: locks were placed, learnt, tunnelled under`,
+      placed > 0 && learnt > 0 && tunnelled > 0,
+      { placed, learnt, tunnelled },
+    );
   }
 
   /** @param {string} name @param {Combination} of @param {Load} load */

@@ -19,7 +19,6 @@ import type { NodeId } from './identity.ts';
 export const DIGEST_RANGES = 256;
 /** Sequences in one request: 6 bytes each, so that it fits any datagram. */
 export const MAX_SEQUENCES = 128;
-export const MAX_HEARD = 128;
 export const CHALLENGE_SIZE = 16;
 
 export interface HeartbeatRecord {

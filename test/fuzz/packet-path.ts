@@ -23,8 +23,20 @@ import { type BuiltPacket, putPacket, takePacket } from '../support/packets.ts';
 import { Path } from '../support/path.ts';
 import { drawTemplate, fuzzServices } from './templates.ts';
 
-/** Counted by reader threads and by what writes to the device, not by the path of the dispatcher thread. */
-export const ELSEWHERE: readonly CounterName[] = ['to-dispatcher', 'drop-ring-full'];
+/** Counted by reader threads, or by a member of a cluster (test/unit/daemon/member.test.ts), not by the path of a dispatcher alone. */
+export const ELSEWHERE: readonly CounterName[] = [
+  'to-dispatcher',
+  'drop-ring-full',
+  'tunnel-sent',
+  'drop-not-ready',
+  'drop-queue-full',
+  'drop-waited-too-long',
+  'drop-hop-limit',
+  'drop-question-unanswered',
+  'drop-question-limit',
+  'drop-tunnel-stranger',
+  'drop-tunnel-bad',
+];
 
 const BATCH = 64;
 const TEMPLATES = 6000;

@@ -43,24 +43,6 @@ export function nameOf(world: World, move: Move): string {
   }
 }
 
-/** Two moves with one number are the same move, in worlds that differ in other things. */
-export function numberOf(move: Move): number {
-  switch (move.kind) {
-    case 'deliver':
-      return move.message.id * 4;
-    case 'deliver and keep':
-      return move.message.id * 4 + 1;
-    case 'lose':
-      return move.message.id * 4 + 2;
-    case 'packet':
-      return -1 - (move.script * 8 + move.index);
-    case 'deadline':
-      return -1_000 - move.index;
-    default:
-      return 0;
-  }
-}
-
 export function movesOf(world: World): Move[] {
   const moves: Move[] = [];
   messageMoves(world, moves);

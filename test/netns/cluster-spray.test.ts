@@ -1,0 +1,23 @@
+/**
+ * The scenario of spraying, smaller than `netns/scenarios/spray` by hand: a selection in which each pair of mode, scheduler and lock
+ * occurs, and its negative control.
+ */
+import { expect, test } from 'vitest';
+import { everyCombination, pairwise } from '../../netns/cluster-services.mjs';
+import { FULL_LOAD, SMALL_LOAD, spray } from '../../netns/scenarios/spray.mjs';
+
+const FULL = process.env['LATCHWAY_FULL'] === '1';
+const LOAD = FULL ? FULL_LOAD : SMALL_LOAD;
+
+test.each([
+  [3, 4, 'off'],
+  [2, 6, 'on'],
+] as const)(
+  '%i dispatchers, IPv%i, offloads %s: every packet to another one, nothing broken',
+  async (dispatchers, family, offloads) => {
+    const combinations = FULL ? everyCombination(family) : pairwise(family);
+    const { broken, claims } = await spray({ dispatchers, combinations, load: LOAD, offloads });
+    expect(broken).toEqual([]);
+    expect(claims.filter(({ claim }) => claim.startsWith('control: '))).toHaveLength(1);
+  },
+);
