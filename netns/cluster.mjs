@@ -45,8 +45,11 @@ const ROUTER = { 4: '10.0.1.254', 6: '2001:db8:1::fe' };
 const HUB = { 4: '10.0.9.254', 6: '2001:db8:9::fe' };
 const LAN_ROUTER = { 4: '10.0.2.254', 6: '2001:db8:2::fe' };
 export const SERVER_LAN = { 4: '10.0.2.0/24', 6: '2001:db8:2::/64' };
-/** Addresses of the lab itself: what goes there is never sprayed. */
-export const INSIDE = { 4: '10.0.0.0/16', 6: '{ 2001:db8:1::/64, 2001:db8:2::/64, 2001:db8:9::/64 }' };
+/** Addresses of the lab itself, where neighbours look for one another too: what goes there is never sprayed. */
+export const INSIDE = {
+  4: '10.0.0.0/16',
+  6: '{ 2001:db8:1::/64, 2001:db8:2::/64, 2001:db8:9::/64, ff00::/8 }',
+};
 const CLUSTER_NETWORK = { 4: '10.0.9.0/24', 6: '2001:db8:9::/64' };
 /** The device of the router towards the servers. */
 export const LAN_DEVICE = 'back';

@@ -27,6 +27,9 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
  * @property {4 | 6} [clusterFamily] of the addresses between dispatchers
  */
 
+/** Settings of clusters whose members share the cores of one machine, where 20 ms without a turn are nothing unusual. */
+export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
+
 /** What there was when somebody looked. */
 export class Witnesses {
   /** @param {ClusterLab} bed */
@@ -39,7 +42,7 @@ export class Witnesses {
     this.deviceDrops = bed.deviceDrops();
   }
 
-  /** What has changed since. */
+  /** What has changed since, and `now` to go on from: a look takes a second. */
   since() {
     const now = new Witnesses(this.bed);
     /** @type {import('../tools/snmp.mjs').Snmp} */
@@ -50,6 +53,7 @@ export class Witnesses {
       }
     });
     return {
+      now,
       shares: sharesSince(now.shares, this.shares),
       counters: riseOf(now.counters, this.counters),
       client: snmpRise(this.client, now.client),

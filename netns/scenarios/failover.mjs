@@ -14,8 +14,7 @@
 import { pathToFileURL } from 'node:url';
 import { waitFor } from '../host.mjs';
 import { options } from '../tools/options.mjs';
-import { ClusterLab } from './cluster-lab.mjs';
-import { PATIENT } from './spray.mjs';
+import { ClusterLab, PATIENT } from './cluster-lab.mjs';
 import { Verdict } from './verdict.mjs';
 
 /** @typedef {import('../cluster-services.mjs').Combination} Combination */

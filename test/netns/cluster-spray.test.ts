@@ -1,10 +1,11 @@
 /**
- * The scenario of spraying, smaller than `netns/scenarios/spray` by hand: a selection in which each pair of mode, scheduler and lock
- * occurs, and its negative control.
+ * The scenario of spraying, smaller than `netns/scenarios/spray` by hand: a selection in which each pair of mode,
+ * scheduler and lock occurs, and its negative control.
  */
 import { expect, test } from 'vitest';
 import { everyCombination, pairwise } from '../../netns/cluster-services.mjs';
-import { FULL_LOAD, SMALL_LOAD, spray } from '../../netns/scenarios/spray.mjs';
+import { spray } from '../../netns/scenarios/spray.mjs';
+import { FULL_LOAD, SMALL_LOAD } from '../../netns/scenarios/spray-load.mjs';
 
 const FULL = process.env['LATCHWAY_FULL'] === '1';
 const LOAD = FULL ? FULL_LOAD : SMALL_LOAD;

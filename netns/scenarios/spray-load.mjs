@@ -1,0 +1,219 @@
+/**
+ * The load of the scenario of spraying, one service after another in one lab, and its judgement: short connections,
+ * downloads, bursts of UDP, clients with several connections at once; what is broken, torn, stalled, and what the
+ * dispatchers did.
+ */
+import { nameOf } from '../cluster-services.mjs';
+import { isEvenlySprayed } from '../spraying.mjs';
+import { dropsOf, protocolOf } from './figures.mjs';
+import { Verdict } from './verdict.mjs';
+
+/** @typedef {import('./cluster-lab.mjs').ClusterLab} ClusterLab */
+/** @typedef {import('./cluster-lab.mjs').Witnesses} Witnesses */
+/** @typedef {import('../cluster-services.mjs').Combination} Combination */
+/** @typedef {import('./figures.mjs').Counters} Counters */
+
+/**
+ * @typedef {object} Load
+ * @property {number} connections short ones
+ * @property {number} downloads
+ * @property {number} bytes of each download
+ * @property {number} udpSessions of 20 datagrams
+ * @property {number} clients with six connections each
+ */
+
+/** @type {Load} */
+export const FULL_LOAD = { connections: 1000, downloads: 200, bytes: 1e6, udpSessions: 1000, clients: 500 };
+/** @type {Load} */
+export const SMALL_LOAD = { connections: 60, downloads: 4, bytes: 2e5, udpSessions: 30, clients: 10 };
+const DOWNLOADS_AT_ONCE = 64;
+const BURST = 20;
+/** Below the ports that the kernel chooses by itself. */
+const FIRST_PORT = 2000;
+const LAST_PORT = 32_000;
+
+/** Judges one service after another in one lab. */
+export class Spray {
+  /** @param {ClusterLab} bed @param {(line: string) => void} [say] */
+  constructor(bed, say) {
+    this.bed = bed;
+    this.verdict = new Verdict(say);
+    this.nextPort = FIRST_PORT;
+  }
+
+  /**
+   * Local ports that no connection has had: one that comes again would look torn to the servers' witness, and a server
+   * that still waits in TIME_WAIT may refuse it (ports of one client towards two VIPs are one to the server).
+   * @param {number} count
+   */
+  #ports(count) {
+    if (this.nextPort + count > LAST_PORT) this.nextPort = FIRST_PORT;
+    const first = this.nextPort;
+    this.nextPort += count;
+    return first;
+  }
+
+  /** @param {string} tool @param {Record<string, string | number>} parameters */
+  #tool(tool, parameters) {
+    const words = Object.entries(parameters).flatMap(([name, value]) => [`--${name}`, value]);
+    return this.bed.lab.tool('client', tool, words, { deadlineMs: 300_000 });
+  }
+
+  /**
+   * Short connections, then downloads.
+   * @param {Combination} of @param {Load} load
+   */
+  async web(of, load) {
+    const { url } = this.bed.services.web(of);
+    const short = await this.#tool('web-load', {
+      url,
+      connections: load.connections,
+      concurrency: 32,
+      firstPort: this.#ports(load.connections),
+    });
+    const long = await this.#tool('web-load', {
+      url,
+      connections: load.downloads,
+      concurrency: DOWNLOADS_AT_ONCE,
+      bytes: load.bytes,
+      firstPort: this.#ports(load.downloads),
+    });
+    return { short, long };
+  }
+
+  /** @param {string} name @param {{ short: any, long: any }} results @param {ReturnType<import('./cluster-lab.mjs').Witnesses['since']>} seen @param {{ assured?: boolean }} how */
+  #judgeWeb(name, { short, long }, seen, { assured = true }) {
+    const drops = dropsOf(seen.counters);
+    const stalls = short.stalls + long.stalls;
+    const figures = {
+      connections: short.connections + long.connections,
+      broken: short.broken + long.broken,
+      wrongServer: seen.torn,
+      stalls,
+      longest: Math.max(short.longest, long.longest),
+      ...(Object.keys(drops).length > 0 && { drops }),
+      ...(seen.deviceDrops > 0 && { deviceDrops: seen.deviceDrops }),
+      ...protocolOf(seen.counters),
+    };
+    const { broken } = figures;
+    const explained = stalls === 0 || Object.keys(drops).length > 0 || seen.deviceDrops > 0;
+    // A reset of a server is no sign: it answers what comes, late or twice, to a connection that its client has closed.
+    const watched = seen.connections >= figures.connections - broken;
+    const whole = broken === 0 && explained && watched && (seen.torn === 0 || !assured);
+    this.verdict.claim(`${name}: none broken`, whole, {
+      ...figures,
+      ...(broken > 0 && { errors: { ...short.errors, ...long.errors } }),
+      seenByServers: seen.connections,
+      serverRsts: seen.servers['Tcp.OutRsts'] ?? 0,
+    });
+  }
+
+  /** @param {string} name @param {Combination} of @param {import('../spraying.mjs').Shares} shares */
+  #judgeSpray(name, of, shares) {
+    const { live } = this.bed.spraying;
+    const requests = isEvenlySprayed(shares, 'requests', live);
+    const replies =
+      of.mode === 'nat'
+        ? isEvenlySprayed(shares, 'replies', live)
+        : live.every((dispatcher) => shares[dispatcher]?.replies === 0);
+    this.verdict.claim(`${name}: sprayed`, requests && replies, shares);
+  }
+
+  /**
+   * One service under load.
+   * @param {Combination} of @param {Load} load
+   * @param {{ assured?: boolean }} [how] `assured`: no server may see a packet that is not its own
+   */
+  async run(of, load, how = {}) {
+    const name = `${this.bed.spraying.live.length} ${nameOf(of)}`;
+    const before = this.bed.watch();
+    const results = await this.web(of, load);
+    const seen = before.since();
+    if (this.bed.spraying.mode === 'spray') this.#judgeSpray(name, of, seen.shares);
+    this.#judgeWeb(name, results, seen, how);
+    if (of.lock !== 'announce') {
+      const burst = await this.#udp(name, of, load, seen.now);
+      if (of.lock === 'confirm') this.#judgeLocks(name, seen.counters, burst.counters);
+      await this.#clients(name, of, load, burst.now);
+    }
+    return { results, seen };
+  }
+
+  /** @param {string} name @param {Combination} of @param {Load} load @param {Witnesses} before */
+  async #udp(name, of, load, before) {
+    const { host, port } = this.bed.services.udp(of);
+    const burst = await this.#tool('udp-burst', {
+      host,
+      port,
+      sessions: load.udpSessions,
+      datagrams: BURST,
+      ...(of.family === 4 && { base: '198.18' }),
+    });
+    const { counters, deviceDrops, now } = before.since();
+    const drops = dropsOf(counters);
+    const { mixed, lost, silent } = burst;
+    const explained = lost === 0 || Object.keys(drops).length > 0 || deviceDrops > 0;
+    this.verdict.claim(`${name}: UDP, one server each`, mixed === 0 && explained, {
+      sessions: burst.sessions,
+      mixed,
+      lost,
+      silent,
+      ...(lost > 0 && { drops, deviceDrops }),
+      ...protocolOf(counters),
+    });
+    return { counters, now };
+  }
+
+  /**
+   * Over connections and bursts: of few connections none may send a second packet while its lock stands.
+   * @param {string} name @param {...Counters} counters
+   */
+  #judgeLocks(name, ...counters) {
+    if (this.bed.spraying.mode !== 'spray') return;
+    const parts = counters.map(protocolOf);
+    const sum = (/** @type {'placed' | 'learnt' | 'tunnelled'} */ key) =>
+      parts.reduce((total, part) => total + part[key], 0);
+    const [placed, learnt, tunnelled] = [sum('placed'), sum('learnt'), sum('tunnelled')];
+    this.verdict.claim(
+      `${name}: locks were placed, learnt, tunnelled under`,
+      placed > 0 && learnt > 0 && tunnelled > 0,
+      { placed, learnt, tunnelled },
+    );
+  }
+
+  /** @param {string} name @param {Combination} of @param {Load} load @param {Witnesses} before */
+  async #clients(name, of, load, before) {
+    if (of.family !== 4) return;
+    const { host, port } = this.bed.services.talk(of);
+    const six = await this.#tool('client-load', { host, port, clients: load.clients, connections: 6 });
+    const { counters } = before.since();
+    this.verdict.claim(`${name}: affinity by client, one server each`, six.mixed + six.broken === 0, {
+      clients: six.clients,
+      mixed: six.mixed,
+      broken: six.broken,
+      ...(six.broken > 0 && { errors: six.errors }),
+      ...protocolOf(counters),
+    });
+  }
+
+  /**
+   * The cause taken away: the dispatchers do not hear each other, and in-turn scheduling makes them choose apart.
+   * @param {Combination} of one whose scheduler is `rr` @param {number} connections
+   */
+  async control(of, connections) {
+    this.bed.hub.cutAll();
+    const { url } = this.bed.services.web(of);
+    const cut = await this.#tool('web-load', { url, connections, concurrency: 32, timeout: 3000 });
+    const dropped = this.bed.hub.dropped;
+    this.bed.hub.heal();
+    this.verdict.claim(
+      'control: with the cluster network cut, connections break',
+      cut.broken > 0 && dropped > 0,
+      {
+        connections,
+        broken: cut.broken,
+        datagramsCut: dropped,
+      },
+    );
+  }
+}
