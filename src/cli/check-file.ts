@@ -1,10 +1,10 @@
 /** What `latchway check` does: reads the file, asks the host where that is wanted, and prints what came of it. */
 import { type ConfigFault, LatchwayError } from '../base/fault.ts';
-import { type Config, chooseNode, configHash, loadConfig } from '../daemon/config.ts';
-import { hostInput } from '../daemon/config-host.ts';
-import type { ServiceConfig } from '../daemon/config-services.ts';
-import { formatDuration, formatPorts } from '../daemon/config-units.ts';
-import { checkHost, type HostFindings } from '../daemon/host-check.ts';
+import { type Config, chooseNode, configHash, loadConfig } from '../daemon/config/config.ts';
+import type { ServiceConfig } from '../daemon/config/services.ts';
+import { formatDuration, formatPorts } from '../daemon/config/units.ts';
+import { checkHost, type HostFindings } from '../daemon/host/check.ts';
+import { hostInput } from '../daemon/host/input.ts';
 import { formatAddress, formatEndpoint } from '../wire/address.ts';
 import { PROTOCOL_TCP } from '../wire/protocol.ts';
 import { checkedNode } from './options.ts';

@@ -1,8 +1,8 @@
 /** `latchway cleanup`: removes what a killed run left on this host. */
 import type { Command } from 'commander';
-import { DEFAULT_DEVICE } from '../daemon/config-limits.ts';
-import type { Cleanup } from '../daemon/host-cleanup.ts';
-import { sysctlName } from '../daemon/host-sysctl.ts';
+import { DEFAULT_DEVICE } from '../daemon/config/limits.ts';
+import type { Cleanup } from '../daemon/host/cleanup.ts';
+import { sysctlName } from '../daemon/host/sysctl.ts';
 import { withExamples } from './options.ts';
 import { print, printJson } from './output.ts';
 
@@ -21,7 +21,7 @@ export function addCleanup(program: Command): void {
     .option('--json', 'print JSON')
     .action(async ({ device, json }: CleanupOptions) => {
       // Loaded here alone: the other commands start faster without the host set-up.
-      const { cleanUpHost } = await import('../daemon/host-cleanup.ts');
+      const { cleanUpHost } = await import('../daemon/host/cleanup.ts');
       const done = await cleanUpHost(device);
       if (json) printJson(done);
       else print(describeCleanup(done));

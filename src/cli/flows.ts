@@ -1,8 +1,8 @@
 /** `latchway flows`: the entries of the dispatch table, a flow a line as `conntrack -L` prints them, as they come. */
 import type { Command } from 'commander';
 import { LatchwayError } from '../base/fault.ts';
-import type { FlowView, ServerView } from '../daemon/control.ts';
-import { parseFlowQuery } from '../daemon/control-flows.ts';
+import type { FlowView, ServerView } from '../daemon/control/control.ts';
+import { parseFlowQuery } from '../daemon/control/flows.ts';
 import { askDaemon, openAnswer, unreachable } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { printStream } from './output.ts';

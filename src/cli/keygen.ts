@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { LatchwayError } from '../base/fault.ts';
-import { CLUSTER_KEY_SIZE } from '../daemon/config-limits.ts';
+import { CLUSTER_KEY_SIZE } from '../daemon/config/limits.ts';
 import { withExamples } from './options.ts';
 import { print } from './output.ts';
 

@@ -1,8 +1,8 @@
 /** Options that several commands have, and the words for them. */
 import type { Command } from 'commander';
 import { LatchwayError } from '../base/fault.ts';
-import { defaultSocket } from '../daemon/control-listen.ts';
-import { defaultNode, NAME_PATTERN, NAME_RULE } from '../daemon/node-name.ts';
+import { defaultNode, NAME_PATTERN, NAME_RULE } from '../daemon/config/node-name.ts';
+import { defaultSocket } from '../daemon/control/listen.ts';
 
 export interface SocketOptions {
   readonly socket?: string;

@@ -1,6 +1,6 @@
 /** `latchway reload`: have the daemon read its configuration again, as SIGHUP does, and hear what it says. */
 import type { Command } from 'commander';
-import type { ReloadView } from '../daemon/control.ts';
+import type { ReloadView } from '../daemon/control/control.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { print, printJson } from './output.ts';

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander';
 import { MAX_WEIGHT } from '../balance/generation.ts';
 import { LatchwayError } from '../base/fault.ts';
-import type { ServerView } from '../daemon/control.ts';
-import type { ServerChange } from '../daemon/pool.ts';
+import type { ServerView } from '../daemon/control/control.ts';
+import type { ServerChange } from '../daemon/pool/pool.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { print, printJson } from './output.ts';

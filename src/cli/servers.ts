@@ -1,6 +1,6 @@
 /** `latchway servers`: services and their servers, in the habit of `ipvsadm -Ln`. */
 import type { Command } from 'commander';
-import type { ServerView } from '../daemon/control.ts';
+import type { ServerView } from '../daemon/control/control.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { formatTable, print, printJson, type Row } from './output.ts';

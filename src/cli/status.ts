@@ -1,7 +1,7 @@
 /** `latchway status`: what the daemon is and how it does. */
 import type { Command } from 'commander';
 import type { ClusterStatus } from '../daemon/cluster/cluster-views.ts';
-import type { FullStatusView } from '../daemon/control.ts';
+import type { FullStatusView } from '../daemon/control/control.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { print, printJson } from './output.ts';

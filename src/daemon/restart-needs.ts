@@ -1,5 +1,5 @@
 /** Which settings a running daemon cannot change. */
-import type { Config } from './config.ts';
+import type { Config } from './config/config.ts';
 
 export interface Kept {
   /** The new configuration, with the running one's value of all that takes a restart. */

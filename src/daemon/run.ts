@@ -2,13 +2,13 @@
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
-import { chooseNode, loadConfig } from './config.ts';
-import { defaultSocket } from './control-listen.ts';
-import { startControl } from './control-server.ts';
+import { chooseNode, loadConfig } from './config/config.ts';
+import { DaemonControl } from './control/daemon-control.ts';
+import { defaultSocket } from './control/listen.ts';
+import { createMetrics, listenMetrics } from './control/metrics.ts';
+import { startControl } from './control/server.ts';
 import { createDaemon, type Daemon } from './daemon.ts';
-import { DaemonControl } from './daemon-control.ts';
 import { createLog, type Log } from './log.ts';
-import { createMetrics, listenMetrics } from './metrics.ts';
 
 export interface RunOptions {
   readonly config: string;

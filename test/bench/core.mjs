@@ -21,7 +21,7 @@ const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).hr
 const { Balancer } = await built('balance/balancer.js');
 const { ServiceTable } = await built('balance/service-table.js');
 const { COUNTER, counterRow, createCounters } = await built('base/counters.js');
-const { raiseInlining } = await built('daemon/inlining.js');
+const { raiseInlining } = await built('daemon/threads/inlining.js');
 const { processBatch } = await built('forward/packet-path.js');
 const { PathState } = await built('forward/path-state.js');
 const { followReleases } = await built('forward/release.js');

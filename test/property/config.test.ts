@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LatchwayError } from '../../src/base/fault.ts';
-import { type Config, parseConfig } from '../../src/daemon/config.ts';
-import { FULL } from '../unit/daemon/config-sample.ts';
+import { type Config, parseConfig } from '../../src/daemon/config/config.ts';
+import { FULL } from '../unit/daemon/config/sample.ts';
 
 /** Parses; judges the faults when there are some. */
 function judge(text: string): Config | undefined {

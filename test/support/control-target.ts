@@ -7,7 +7,7 @@ import type {
   FlowView,
   ServerView,
   StatusView,
-} from '../../src/daemon/control.ts';
+} from '../../src/daemon/control/control.ts';
 import type { Log } from '../../src/daemon/log.ts';
 
 export const STATUS: StatusView = {

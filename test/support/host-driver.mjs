@@ -6,11 +6,11 @@
 import { createInterface } from 'node:readline';
 
 const built = (path) => import(new URL(`../../dist/${path}`, import.meta.url).href);
-const { HostSetup } = await built('daemon/host-apply.js');
-const { checkHost } = await built('daemon/host-check.js');
-const { cleanUpHost } = await built('daemon/host-cleanup.js');
-const { configFaults, hostFaults } = await built('daemon/host-faults.js');
-const { lookupEgress, watchEgress } = await built('daemon/host-routes.js');
+const { HostSetup } = await built('daemon/host/apply.js');
+const { checkHost } = await built('daemon/host/check.js');
+const { cleanUpHost } = await built('daemon/host/cleanup.js');
+const { configFaults, hostFaults } = await built('daemon/host/faults.js');
+const { lookupEgress, watchEgress } = await built('daemon/host/routes.js');
 const { parseAddress } = await built('wire/address.js');
 
 const setups = new Map();

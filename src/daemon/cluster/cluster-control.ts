@@ -10,7 +10,7 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/protocol.ts';
 import type { Explained, ExplainedPacket, LockState, PeerState } from '../member/answers.ts';
 import { wireId } from '../member/ids.ts';
 import type { MemberAddress } from '../member/setup.ts';
-import type { Threads } from '../threads.ts';
+import type { Threads } from '../threads/threads.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import type { ClusterStatus, DiffView, ExplainView, LockView, PeerView } from './cluster-views.ts';
 import { compareTables, type TableSource } from './table-diff.ts';

@@ -3,8 +3,8 @@
  */
 import type { Log } from '../log.ts';
 import type { MemberAddress, MemberSetup } from '../member/setup.ts';
-import type { LoadedTable } from '../thread-messages.ts';
-import type { ClusterMessage, Threads } from '../threads.ts';
+import type { LoadedTable } from '../threads/messages.ts';
+import type { ClusterMessage, Threads } from '../threads/threads.ts';
 import { PeerLinks } from './peer-links.ts';
 
 /** How often a dispatcher that waits for its cluster says so. */

@@ -1,8 +1,8 @@
 /** From the configuration to what the dispatcher thread must know of its cluster. */
 import { randomBytes } from 'node:crypto';
 import { nodeId } from '../../cluster/identity.ts';
-import { type Config, configHash } from '../config.ts';
-import { clusterKeys, sharedKey } from '../config-cluster.ts';
+import { clusterKeys, sharedKey } from '../config/cluster.ts';
+import { type Config, configHash } from '../config/config.ts';
 import type { MemberSetup } from '../member/setup.ts';
 
 /**

@@ -14,8 +14,8 @@ import type { VectorPart } from '../../cluster/joining.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Log } from '../log.ts';
 import type { MemberAddress, MemberSetup } from '../member/setup.ts';
-import type { ThreadAnswer, ThreadQuestion } from '../thread-messages.ts';
-import type { Threads } from '../threads.ts';
+import type { ThreadAnswer, ThreadQuestion } from '../threads/messages.ts';
+import type { Threads } from '../threads/threads.ts';
 import { FRAME_ANSWER, FRAME_END, FRAME_PIECE, FRAME_REQUEST, PeerStream } from './peer-stream.ts';
 
 /** Connections of others at one time: a copy and some questions of each dispatcher. */

@@ -11,7 +11,7 @@ import type { PathState } from '../../forward/path-state.ts';
 import { PeerSocket } from '../../io/peer-socket.ts';
 import { TunnelSocket } from '../../io/tunnel-socket.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
-import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../thread-messages.ts';
+import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../threads/messages.ts';
 import { Member, type MemberEvent } from './member.ts';
 import { clusterState, copyPiece, explainPacket, lockStates, peerStates } from './member-views.ts';
 import type { MemberSetup } from './setup.ts';

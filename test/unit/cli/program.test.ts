@@ -3,7 +3,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { runProgram } from '../../support/program.ts';
-import { FULL, service } from '../daemon/config-sample.ts';
+import { FULL, service } from '../daemon/config/sample.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'latchway-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));

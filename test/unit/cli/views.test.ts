@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../src/base/fault.ts';
-import type { ControlTarget } from '../../../src/daemon/control.ts';
-import { type ControlServer, startControl } from '../../../src/daemon/control-server.ts';
+import type { ControlTarget } from '../../../src/daemon/control/control.ts';
+import { type ControlServer, startControl } from '../../../src/daemon/control/server.ts';
 import { fakeTarget, flow, keptLog, SERVERS, STATUS } from '../../support/control-target.ts';
 import { runProgram, startProgram } from '../../support/program.ts';
 

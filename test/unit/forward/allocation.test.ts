@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
-import { INLINING_FLAGS } from '../../../src/daemon/inlining.ts';
+import { INLINING_FLAGS } from '../../../src/daemon/threads/inlining.ts';
 import { drawTemplate, fuzzServices } from '../../fuzz/templates.ts';
 import { type Compiled, compileSources } from '../../support/compiled.ts';
 import type { BuiltPacket } from '../../support/packets.ts';

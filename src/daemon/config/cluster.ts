@@ -1,0 +1,130 @@
+/**
+ * The `cluster` section: the dispatchers that stand side by side, how they reach each other, and the key that they share.
+ *
+ * Names and addresses differ; all addresses are of one family, since each dispatcher has one socket for all.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { type ClusterKey, selectionKey } from '../../balance/cluster-key.ts';
+import { LatchwayError } from '../../base/fault.ts';
+import { nodeId } from '../../cluster/identity.ts';
+import { type Address, formatAddress } from '../../wire/address.ts';
+import type { FaultList } from './document.ts';
+import { CLUSTER_KEY_SIZE, MAX_DISPATCHERS } from './limits.ts';
+import { CLUSTER } from './schema.ts';
+import { type Complete, type Draft, readNamed, readSection } from './section.ts';
+import { ADDRESS } from './values.ts';
+
+export interface DispatcherConfig {
+  readonly name: string;
+  /** The address used between dispatchers. */
+  readonly address: Address;
+}
+
+export interface ClusterConfig {
+  readonly name: string;
+  /** Absolute path. */
+  readonly keyFile: string;
+  /** Absolute path of a key that is accepted but not used, while keys are being changed. */
+  readonly previousKeyFile: string | undefined;
+  readonly port: number;
+  readonly heartbeatMs: number;
+  readonly deadAfterMs: number;
+  readonly leaseMs: number;
+  readonly confirmTimeoutMs: number;
+  readonly dispatchers: readonly DispatcherConfig[];
+}
+
+export interface ClusterDraft {
+  readonly keys: Draft<typeof CLUSTER>;
+  readonly dispatchers: readonly DispatcherConfig[];
+}
+
+export function readCluster(value: unknown, list: FaultList): ClusterDraft {
+  const keys = readSection(value, ['cluster'], CLUSTER, list);
+  const { heartbeat = 0, 'dead-after': deadAfter } = keys;
+  if (deadAfter !== undefined && deadAfter < 2 * heartbeat)
+    list.add(
+      ['cluster', 'dead-after'],
+      'must be at least twice the heartbeat, else one lost datagram is a death',
+    );
+  return { keys, dispatchers: readDispatchers(keys.dispatchers, list) };
+}
+
+function readDispatchers(value: unknown, list: FaultList): DispatcherConfig[] {
+  const path = ['cluster', 'dispatchers'];
+  const dispatchers: DispatcherConfig[] = [];
+  for (const [name, text] of readNamed(value, path, list)) {
+    const { [name]: address } = readSection({ [name]: text }, path, { [name]: ADDRESS }, list);
+    if (address === undefined) continue;
+    const at = [...path, name];
+    const same = dispatchers.find((one) => formatAddress(one.address) === formatAddress(address));
+    if (same !== undefined) list.add(at, `has the address of '${same.name}'`);
+    if (dispatchers.some((one) => one.address.family !== address.family))
+      list.add(at, 'must be of the same address family as the other dispatchers');
+    const alike = dispatchers.find((one) => nodeId(one.name) === nodeId(name));
+    if (alike !== undefined)
+      list.add(at, `its name and '${alike.name}' cannot be told apart (same 32-bit id): choose another name`);
+    dispatchers.push({ name, address });
+  }
+  if (dispatchers.length > MAX_DISPATCHERS)
+    list.add(path, `names ${dispatchers.length} dispatchers: at most ${MAX_DISPATCHERS} are supported`);
+  return dispatchers;
+}
+
+/** @param file the configuration file, which `key-file` is relative to */
+export function completeCluster(draft: ClusterDraft, file: string): ClusterConfig {
+  const keys = draft.keys as Complete<typeof CLUSTER>;
+  return {
+    name: keys.name,
+    keyFile: resolve(dirname(file), keys['key-file']),
+    port: keys.port,
+    heartbeatMs: keys.heartbeat,
+    deadAfterMs: keys['dead-after'],
+    leaseMs: keys.lease,
+    confirmTimeoutMs: keys['confirm-timeout'],
+    previousKeyFile:
+      keys['previous-key-file'] === undefined ? undefined : resolve(dirname(file), keys['previous-key-file']),
+    dispatchers: draft.dispatchers,
+  };
+}
+
+/** The keys of a cluster, the one to seal with first. @throws LatchwayError `file` */
+export function clusterKeys(cluster: ClusterConfig): readonly Buffer[] {
+  const { keyFile, previousKeyFile } = cluster;
+  const files = previousKeyFile === undefined ? [keyFile] : [keyFile, previousKeyFile];
+  return files.map((file) => readKeyFile(file));
+}
+
+/**
+ * The key of hashes that dispatchers agree on. While cluster keys are being changed it is that of the previous one, which all have.
+ * @throws LatchwayError `file`
+ */
+export function sharedKey(cluster: ClusterConfig): ClusterKey {
+  return selectionKey(clusterKeys(cluster).at(-1)!);
+}
+
+/**
+ * The key that a key file holds: 64 hexadecimal digits, as `latchway keygen` prints them.
+ * @throws LatchwayError `file` without the key's text in it
+ */
+export function readKeyFile(file: string): Buffer {
+  const hint = "make one with 'latchway keygen'";
+  let text: string;
+  try {
+    text = readFileSync(file, 'latin1').trim();
+  } catch (error) {
+    throw new LatchwayError({
+      code: 'file',
+      file,
+      detail: `cannot be read (${(error as Error).message}): ${hint}`,
+    });
+  }
+  if (!/^[0-9a-fA-F]+$/.test(text) || text.length !== 2 * CLUSTER_KEY_SIZE)
+    throw new LatchwayError({
+      code: 'file',
+      file,
+      detail: `is no cluster key of 64 hexadecimal digits: ${hint}`,
+    });
+  return Buffer.from(text, 'hex');
+}

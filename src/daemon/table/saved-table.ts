@@ -1,0 +1,13 @@
+/** What is said of the table that was saved at the last stop. */
+import type { Log } from '../log.ts';
+import type { LoadedTable } from '../threads/messages.ts';
+
+export function noteSaved({ loaded, skipped, result, problem }: LoadedTable, log: Log): void {
+  if (result?.ok === true) log.info({ rows: loaded, skipped }, 'saved table loaded');
+  else if (result !== undefined)
+    log.warn(
+      { rows: loaded, skipped, fault: result.fault },
+      'saved table was damaged; what was good is loaded',
+    );
+  if (problem !== undefined) log.warn({ problem }, 'the saved table could not be used: starting without it');
+}

@@ -1,0 +1,249 @@
+/**
+ * The threads of the packet path, as the main thread holds them: device queues, workers, shared memory, and the way to tell them things.
+ *
+ * Queue 0 has the dispatcher thread, each further queue a reader thread with a ring of its own to the dispatcher thread. All descriptors
+ * are opened, and closed, here; workers only use their numbers. A worker that ends unasked is told to `onDeath`, once.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { ClusterKey } from '../../balance/cluster-key.ts';
+import type { Generation } from '../../balance/generation.ts';
+import { createCounters } from '../../base/counters.ts';
+import { LatchwayError } from '../../base/fault.ts';
+import { HandoverRing } from '../../forward/handover-ring.ts';
+import { loadNative } from '../../io/native.ts';
+import { openTun } from '../../io/tun.ts';
+import { openEvent, wakeEvent } from '../../io/wait.ts';
+import type { TableBuffers } from '../../table/shared-table.ts';
+import type { MemberSetup } from '../member/setup.ts';
+import type {
+  DispatcherSetup,
+  FromThread,
+  PacketThreadSetup,
+  ReaderSetup,
+  ThreadAnswer,
+  ThreadQuestion,
+  ToThread,
+} from './messages.ts';
+
+export interface ThreadsOptions {
+  readonly device: string;
+  readonly queues: number;
+  readonly table: TableBuffers;
+  readonly tableFile: string;
+  readonly clusterKey: ClusterKey;
+  readonly random: () => number;
+  /** Undefined for a dispatcher alone. */
+  readonly cluster: MemberSetup | undefined;
+  /** Called with what the dispatcher thread says of its cluster. */
+  readonly onCluster: (message: ClusterMessage) => void;
+  /** Called once with what killed a thread, unless it was asked to stop. */
+  readonly onDeath: (fault: LatchwayError) => void;
+}
+
+/** What the dispatcher thread says of its cluster, unasked. */
+export type ClusterMessage = Extract<
+  FromThread,
+  { readonly type: 'copy-request' | 'cluster-ready' | 'peer' }
+>;
+
+interface PacketWorker {
+  readonly port: MessagePort;
+  readonly event: number;
+  readonly exited: Promise<void>;
+}
+
+type Loaded = Extract<FromThread, { readonly type: 'ready' }>;
+
+export class Threads {
+  readonly counters: SharedArrayBuffer;
+  /** Bits of OFFLOAD that hold on the device. */
+  readonly offloads: number;
+  readonly #options: ThreadsOptions;
+  readonly #workers: PacketWorker[] = [];
+  readonly #fds: number[] = [];
+  readonly #questions = new Map<number, (answer: ThreadAnswer) => void>();
+  #asked = 0;
+  #stopping = false;
+
+  /**
+   * Opens the device with its queues; no thread runs yet.
+   * @throws LatchwayError device-taken, not-root, no-tun-device, system-call
+   */
+  constructor(options: ThreadsOptions) {
+    this.#options = options;
+    this.counters = createCounters(options.queues);
+    let offloads = 0;
+    try {
+      for (let queue = 0; queue < options.queues; queue++) {
+        const opened = openTun({
+          name: options.device,
+          multiQueue: options.queues > 1,
+          exclusive: queue === 0,
+        });
+        this.#fds.push(opened.fd);
+        offloads = opened.offloads;
+      }
+    } catch (error) {
+      this.closeDevice();
+      throw error;
+    }
+    this.offloads = offloads;
+  }
+
+  /**
+   * Starts all threads and waits until each forwards; the dispatcher thread has loaded the saved table by then.
+   * @throws LatchwayError thread-died
+   */
+  async start(generation: Generation): Promise<Loaded> {
+    const { queues } = this.#options;
+    const events = Array.from({ length: queues }, () => openEvent());
+    const rings = Array.from({ length: queues - 1 }, () => HandoverRing.allocate());
+    const ready: Promise<Loaded>[] = [];
+    for (let thread = 0; thread < queues; thread++) {
+      const { port1, port2 } = new MessageChannel();
+      const common: PacketThreadSetup = {
+        thread,
+        device: this.#options.device,
+        queueFd: this.#fds[thread]!,
+        event: events[thread]!,
+        port: port2,
+        table: this.#options.table,
+        counters: this.counters,
+        generation,
+        clusterKey: this.#options.clusterKey,
+        randomSeed: this.#options.random(),
+      };
+      const setup: DispatcherSetup | ReaderSetup =
+        thread === 0
+          ? { ...common, rings, tableFile: this.#options.tableFile, cluster: this.#options.cluster }
+          : {
+              ...common,
+              ring: rings[thread - 1]!,
+              dispatcherEvent: events[0]!,
+              ready: this.#options.cluster === undefined,
+            };
+      ready.push(this.#startWorker(setup, port1));
+    }
+    const [dispatcher] = await Promise.all(ready);
+    return dispatcher!;
+  }
+
+  async #startWorker(setup: DispatcherSetup | ReaderSetup, port: MessagePort): Promise<Loaded> {
+    const reader = setup.thread > 0;
+    const name = reader ? `reader ${setup.thread}` : 'dispatcher';
+    const entry = new URL(reader ? './reader-thread.js' : './dispatcher-thread.js', import.meta.url);
+    const worker = new Worker(entry, { workerData: setup, transferList: [setup.port], name });
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    this.#workers.push({ port, event: setup.event, exited });
+    return new Promise((resolve, reject) => {
+      const died = (detail: string): void => {
+        if (this.#stopping) return;
+        const fault = new LatchwayError({ code: 'thread-died', thread: name, detail });
+        // The first is the cause; threads that follow it into death have nothing to add.
+        this.#stopping = true;
+        reject(fault);
+        this.#options.onDeath(fault);
+      };
+      worker.once('error', (error) => died(error instanceof Error ? error.message : String(error)));
+      worker.once('exit', (code) => died(`exit code ${code}`));
+      port.on('message', (message: FromThread) => {
+        this.#heard(message, resolve);
+      });
+    });
+  }
+
+  #heard(message: FromThread, ready: (loaded: Loaded) => void): void {
+    switch (message.type) {
+      case 'ready':
+        ready(message);
+        break;
+      case 'answer':
+        this.#questions.get(message.id)?.(message.answer);
+        this.#questions.delete(message.id);
+        break;
+      case 'cluster-ready':
+        for (const reader of this.#workers.slice(1)) tell(reader, { type: 'cluster-ready' });
+        this.#options.onCluster(message);
+        break;
+      case 'copy-request':
+      case 'peer':
+        this.#options.onCluster(message);
+        break;
+    }
+  }
+
+  /**
+   * Asks the dispatcher thread of a cluster.
+   * @throws LatchwayError daemon-refused when there is none (any more)
+   */
+  async ask<What extends ThreadQuestion['what']>(
+    question: ThreadQuestion & { readonly what: What },
+  ): Promise<Extract<ThreadAnswer, { readonly what: What }>> {
+    const [dispatcher] = this.#workers;
+    if (dispatcher === undefined || this.#options.cluster === undefined)
+      throw new LatchwayError({ code: 'daemon-refused', detail: 'this dispatcher is in no cluster' });
+    const id = ++this.#asked;
+    const answered = new Promise<ThreadAnswer>((resolve) => this.#questions.set(id, resolve));
+    tell(dispatcher, { type: 'ask', id, question });
+    const gone = dispatcher.exited.then(() => {
+      throw new LatchwayError({ code: 'daemon-refused', detail: 'the daemon is stopping' });
+    });
+    return (await Promise.race([answered, gone])) as Extract<ThreadAnswer, { readonly what: What }>;
+  }
+
+  /** Gives the dispatcher thread a part of the copy that it asked for. */
+  copy(message: Extract<ToThread, { readonly type: 'copy-piece' | 'copy-end' | 'copy-failed' }>): void {
+    const [dispatcher] = this.#workers;
+    if (dispatcher !== undefined) tell(dispatcher, message);
+  }
+
+  /** Gives all threads a generation, and waits until each has it. */
+  async apply(generation: Generation, gone: readonly number[]): Promise<void> {
+    await this.#askAll({ type: 'generation', generation, gone }, 'applied');
+  }
+
+  /** From now on nothing goes in that a server would answer. */
+  quiesce(): void {
+    for (const one of this.#workers) tell(one, { type: 'quiesce' });
+  }
+
+  /** Ends all threads; reader threads first, so that what they hand over is still handled. The device stays. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const one of this.#workers.toReversed()) {
+      tell(one, { type: 'stop' });
+      await one.exited;
+      one.port.close();
+      loadNative().close(one.event);
+    }
+    this.#workers.length = 0;
+  }
+
+  /** Closes the queues, and with the last one the device goes away. All threads must have ended. */
+  closeDevice(): void {
+    for (const fd of this.#fds.splice(0)) loadNative().close(fd);
+  }
+
+  async #askAll(message: ToThread, answer: FromThread['type']): Promise<void> {
+    await Promise.all(
+      this.#workers.map(async (one) => {
+        const answered = new Promise<void>((resolve) => {
+          const listen = (received: FromThread): void => {
+            if (received.type !== answer) return;
+            one.port.off('message', listen);
+            resolve();
+          };
+          one.port.on('message', listen);
+        });
+        tell(one, message);
+        await Promise.race([answered, one.exited]);
+      }),
+    );
+  }
+}
+
+/** Post first, then wake: a wake that finds no message would leave it lying. */
+function tell(one: PacketWorker, message: ToThread): void {
+  one.port.postMessage(message);
+  wakeEvent(one.event);
+}

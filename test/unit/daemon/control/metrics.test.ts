@@ -1,0 +1,77 @@
+import { afterEach, expect, test } from 'vitest';
+import { COUNTER_INFO } from '../../../../src/base/counters.ts';
+import { createMetrics, listenMetrics } from '../../../../src/daemon/control/metrics.ts';
+import { parseAddress } from '../../../../src/wire/address.ts';
+import { fakeTarget, SERVERS } from '../../../support/control-target.ts';
+
+let stop: (() => Promise<void>) | undefined;
+afterEach(async () => {
+  await stop?.();
+  stop = undefined;
+});
+
+const value = (text: string, name: string): number | undefined => {
+  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
+  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+};
+
+test('every counter once, by its kind, zeros included', async () => {
+  const target = fakeTarget();
+  const text = await createMetrics(target).text();
+  const counters = target.counters();
+  for (const { name, kind } of COUNTER_INFO) {
+    const metric = {
+      verdict: `latchway_packets_total{verdict="${name}"}`,
+      drop: `latchway_drops_total{reason="${name.slice('drop-'.length)}"}`,
+      event: `latchway_events_total{event="${name}"}`,
+    }[kind];
+    expect(value(text, metric), metric).toBe(counters[name]);
+  }
+  expect(text.split('\n').filter((line) => /^latchway_(packets|drops|events)_total/.test(line))).toHaveLength(
+    COUNTER_INFO.length,
+  );
+});
+
+test('table and servers', async () => {
+  const text = await createMetrics(fakeTarget()).text();
+  expect(value(text, 'latchway_table_entries')).toBe(12_345);
+  expect(value(text, 'latchway_table_capacity')).toBe(1_048_576);
+  expect(value(text, 'latchway_uptime_seconds')).toBe(3725);
+  expect(value(text, 'latchway_ready')).toBe(1);
+  expect(value(text, 'latchway_server_up{service="web",server="s1"}')).toBe(1);
+  expect(value(text, 'latchway_server_up{service="web",server="s2"}')).toBe(0);
+  expect(value(text, 'latchway_server_weight{service="web",server="s1"}')).toBe(3);
+  expect(value(text, 'latchway_server_weight{service="web",server="s2"}')).toBe(0);
+  expect(value(text, 'latchway_server_flows{service="web",server="s1",state="active"}')).toBe(120);
+  expect(value(text, 'latchway_server_flows{service="web",server="s1",state="inactive"}')).toBe(4);
+});
+
+test('a second scrape sees what changed, and servers that went are gone', async () => {
+  const target = { ...fakeTarget(), servers: () => SERVERS };
+  const metrics = createMetrics(target);
+  await metrics.text();
+  target.servers = () => SERVERS.slice(0, 1).map((server) => ({ ...server, active: 5 }));
+  const text = await metrics.text();
+  expect(value(text, 'latchway_server_flows{service="web",server="s1",state="active"}')).toBe(5);
+  expect(value(text, 'latchway_server_up{service="web",server="s2"}')).toBeUndefined();
+  expect(value(text, 'latchway_packets_total{verdict="nat-request"}')).toBe(target.counters()['nat-request']);
+});
+
+test('a server that left and one that came under its name share their flows', async () => {
+  const [s1] = SERVERS;
+  const target = { ...fakeTarget(), servers: () => [s1!, { ...s1!, leaving: true, up: false, active: 7 }] };
+  const text = await createMetrics(target).text();
+  expect(value(text, 'latchway_server_flows{service="web",server="s1",state="active"}')).toBe(127);
+  expect(value(text, 'latchway_server_up{service="web",server="s1"}')).toBe(1);
+});
+
+test('by TCP: metrics and nothing else', async () => {
+  const port = 20_000 + (process.pid % 20_000);
+  stop = await listenMetrics({ address: parseAddress('127.0.0.1')!, port }, createMetrics(fakeTarget()));
+  const scraped = await fetch(`http://127.0.0.1:${port}/metrics`);
+  expect(scraped.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(await scraped.text()).toContain('latchway_ready 1');
+  expect((await fetch(`http://127.0.0.1:${port}/servers`)).status).toBe(404);
+  const again = listenMetrics({ address: parseAddress('127.0.0.1')!, port }, createMetrics(fakeTarget()));
+  await expect(again).rejects.toThrow(/^metrics\.listen 127\.0\.0\.1:\d+: .*EADDRINUSE/);
+});
