@@ -106,6 +106,8 @@ const COUNTERS = [
   ['question-unanswered', 'event', 'such questions that not all answered in time'],
   ['update-sent', 'event', 'entry updates broadcast'],
   ['refresh-sent', 'event', 'refreshes of busy flows broadcast'],
+  ['refresh-shed', 'event', 'refreshes that were put off because the way to other dispatchers was full'],
+  ['update-shed', 'event', 'records about sessions that were left out because too many waited to be sent'],
   ['conflict', 'event', 'entries of one session that named two servers'],
   ['reply-collision', 'event', 'entries that lost their reply tuple to another flow'],
   ['entry-refused-old', 'event', 'records that were too old to count'],

@@ -173,6 +173,8 @@ const COUNTERS = {
   replyCollisions: 0,
   updates: 0,
   refreshes: 0,
+  refreshesShed: 0,
+  updatesShed: 0,
   refusedOld: 0,
   rebound: 0,
   stateless: 0,
@@ -193,6 +195,8 @@ export class Context {
   now = 0;
   ready = false;
   readonly self: NodeId;
+  /** First 32 bits of this dispatcher's incarnation: what is said of an earlier life of its own is news to it. */
+  readonly tag: number;
   readonly seed: ClusterSeed;
   readonly settings: Settings;
   readonly environment: Environment;
@@ -203,6 +207,7 @@ export class Context {
 
   constructor(options: {
     readonly self: NodeId;
+    readonly tag: number;
     readonly seed: ClusterSeed;
     readonly settings: Settings;
     readonly environment: Environment;
@@ -210,6 +215,7 @@ export class Context {
     readonly peers: readonly NodeId[];
   }) {
     this.self = options.self;
+    this.tag = options.tag;
     this.seed = options.seed;
     this.settings = options.settings;
     this.environment = options.environment;

@@ -60,6 +60,8 @@ export class Core {
 
   constructor(options: {
     readonly self: NodeId;
+    /** First 32 bits of its incarnation. */
+    readonly tag: number;
     readonly seed: ClusterSeed;
     readonly settings: Settings;
     readonly environment: Environment;

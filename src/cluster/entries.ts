@@ -9,6 +9,8 @@
 import type { Context, ServicePolicy } from './context.ts';
 import {
   BIT_CLOSING,
+  BIT_TOMBSTONE,
+  COPY_BITS,
   type Entry,
   type EntryTimeouts,
   idleLimit,
@@ -122,7 +124,7 @@ export class Entries {
       generation: entry.generation,
       server: entry.server,
       origin: entry.origin,
-      bits: entry.bits & WIRE_BITS,
+      bits: entry.bits & (cause === 'copy' ? COPY_BITS : WIRE_BITS),
       ageMs: now - entry.openedAt,
       idleMs: now - entry.lastSeen,
     };
@@ -133,6 +135,7 @@ export class Entries {
   }
 
   limit(entry: Entry, bits: number): number {
+    if ((bits & BIT_TOMBSTONE) !== 0) return this.context.settings.tombstoneMs;
     const policy = this.policy(entry.key);
     return idleLimit(entry, bits, policy?.timeouts ?? UNKNOWN_TIMEOUTS, policy?.udp ?? false);
   }
@@ -199,18 +202,13 @@ export class Entries {
       openedAt: now - record.ageMs - heldMs,
       lastSeen: now - record.idleMs - heldMs,
       refreshedAt: told ? now - heldMs : now - record.idleMs - heldMs,
-      sharedBits: record.bits,
+      sharedBits: record.bits & WIRE_BITS,
     };
   }
 
   /** A packet of the flow was forwarded here: the only thing that makes an entry young again (rule 14). */
   touch(entry: Entry): void {
-    if (entry.lastSeen !== this.context.now) {
-      this.context.store.put(
-        { ...entry, lastSeen: this.context.now },
-        this.context.environment.replyKey(entry.key, entry.server),
-      );
-    }
+    if (entry.lastSeen !== this.context.now) this.keep({ ...entry, lastSeen: this.context.now });
   }
 
   /** Bits that a packet showed here. FIN and RST are told at once; "established" rides in the next refresh. */

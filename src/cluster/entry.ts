@@ -24,10 +24,11 @@ export const BIT_FIN_CLIENT = 2;
 export const BIT_FIN_SERVER = 4;
 /** FIN in both directions, or RST. */
 export const BIT_CLOSING = 8;
-/** Local: closing is over, the entry is kept as a tombstone (rule 13). Never on the wire. */
+/** Closing is over, the entry is kept as a tombstone (rule 13). Local, and on the wire only in copies of a table. */
 export const BIT_TOMBSTONE = 16;
 
 export const WIRE_BITS: number = BIT_ESTABLISHED | BIT_FIN_CLIENT | BIT_FIN_SERVER | BIT_CLOSING;
+export const COPY_BITS: number = WIRE_BITS | BIT_TOMBSTONE;
 const BOTH_FINS = BIT_FIN_CLIENT | BIT_FIN_SERVER;
 
 export interface Entry {

@@ -18,6 +18,20 @@ export interface ClusterSeed {
   readonly high: number;
 }
 
+/** Attempts and questions are numbered from 1 to here, and then from 1 again; the bit above marks questions. */
+const LAST_NUMBER = 0x7fffffff;
+/** Tells the number of a question from that of an attempt: an entry may answer either. */
+export const QUESTION_BIT = 0x80000000;
+
+export function numberAfter(number: number): number {
+  return number >= LAST_NUMBER ? 1 : number + 1;
+}
+
+/** Whether attempt `a` was made after `b`, as long as less than half of all numbers lie between. */
+export function isLater(a: number, b: number): boolean {
+  return a !== b && ((a - b) & LAST_NUMBER) < LAST_NUMBER / 2;
+}
+
 /** One step of a multiply-xorshift mix (the finaliser of MurmurHash3) over a running value. Not for secrets. */
 export function mix(value: number, word: number): number {
   let x = Math.imul(value ^ word, 0x85ebca6b);

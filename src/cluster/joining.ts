@@ -5,11 +5,12 @@
  *
  * The copy of a table carries the vector of streams that it includes; the joiner is ready when it has each live sender's
  * stream from there on. Gaps that cannot be filled any more mean another copy. If no ready dispatcher is heard for
- * `aloneAfterMs`, the best-ranked of those present is ready with what it has, and the others copy from it.
+ * `aloneAfterMs`, the best-ranked of those present is ready with what it has, and the others copy from it. One that is
+ * ready and fell behind a sender copies that one's table, and stays ready meanwhile.
  */
 
-import { type Context, isLive } from './context.ts';
-import { type NodeId, outranks } from './identity.ts';
+import { type Context, isLive, type Peer } from './context.ts';
+import { NOBODY, type NodeId, outranks } from './identity.ts';
 import type { Membership } from './membership.ts';
 
 export interface VectorPart {
@@ -24,6 +25,7 @@ export type JoinState =
   | { readonly kind: 'copying'; readonly from: NodeId; readonly since: number }
   | {
       readonly kind: 'catching-up';
+      readonly since: number;
       readonly vector: readonly VectorPart[];
       readonly targets: readonly VectorPart[] | undefined;
     }
@@ -34,6 +36,8 @@ export type JoinState =
 /** All dispatchers rank themselves by this hash when nobody is ready. */
 const FIRST_READY = 0x6c617463;
 const COPY_EVERY_MS = 100;
+/** Between two copies to one that is ready and fell behind. */
+const COPY_AGAIN_MS = 2_000;
 /** For clocks that run apart. */
 const LEASE_MARGIN = 1.1;
 /** A source that says nothing for so long is given up. */
@@ -43,8 +47,10 @@ export class Joining {
   state: JoinState = { kind: 'waiting' };
   aloneSince: number;
   progressAt = 0;
-  /** The next copy may be asked for then. */
+  /** The next copy may be asked for then, and whom the last one was asked of. */
   copyAt = 0;
+  source: NodeId = NOBODY;
+  behindTo = 0;
   copies = 0;
   readonly tried = new Set<NodeId>();
   readonly context: Context;
@@ -62,8 +68,9 @@ export class Joining {
   step(now: number): NodeId | 'alone' | undefined {
     switch (this.state.kind) {
       case 'first':
-      case 'ready':
         return undefined;
+      case 'ready':
+        return this.again(now);
       case 'waiting':
         return this.wait(now);
       case 'copying': {
@@ -74,7 +81,7 @@ export class Joining {
         return this.wait(now);
       }
       case 'catching-up':
-        this.catchUp(now, this.state.vector, this.state.targets);
+        this.catchUp(now, this.state);
         return undefined;
     }
   }
@@ -99,12 +106,28 @@ export class Joining {
         outranks(context.seed, context.self, a, b) ? a : b,
       );
       this.state = { kind: 'copying', from, since: now };
+      this.source = from;
       this.copies++;
       return from;
     }
     if (now - this.aloneSince < this.aloneAfterMs || best !== context.self) return undefined;
     this.state = { kind: 'first' };
     return 'alone';
+  }
+
+  /** Ready, but what a live sender said is lost for good: its whole table says more than digests do, and sooner. */
+  again(now: number): NodeId | undefined {
+    if (now < this.copyAt) return undefined;
+    for (const { peer, stream } of this.membership.members.values()) {
+      if (stream.behindTo === 0 || !isLive(peer) || !peer.ready) continue;
+      this.behindTo = stream.behindTo;
+      stream.behindTo = 0;
+      this.copyAt = now + COPY_AGAIN_MS;
+      this.source = peer.node;
+      this.copies++;
+      return peer.node;
+    }
+    return undefined;
   }
 
   /** A life was believed: it has not said yet whether it is ready, so the wait begins anew. */
@@ -115,6 +138,11 @@ export class Joining {
   /** The copy could not be had from this source. */
   failed(now: number): void {
     if (this.state.kind === 'copying') this.tried.add(this.state.from);
+    if (this.state.kind === 'ready') {
+      const member = this.membership.members.get(this.source);
+      if (member !== undefined) member.stream.behindTo = Math.max(member.stream.behindTo, this.behindTo);
+      return;
+    }
     this.state = { kind: 'waiting' };
     this.aloneSince = now;
   }
@@ -122,9 +150,26 @@ export class Joining {
   /** The copy is complete. */
   copied(now: number, vector: readonly VectorPart[]): void {
     if (this.state.kind !== 'copying') return;
-    for (const { stream } of this.membership.members.values()) stream.behind = false;
-    this.state = { kind: 'catching-up', vector, targets: undefined };
-    this.catchUp(now, vector, undefined);
+    for (const { peer, stream } of this.membership.members.values()) stream.copied(sequenceIn(vector, peer));
+    this.state = { kind: 'catching-up', since: now, vector, targets: undefined };
+    this.catchUp(now, this.state);
+  }
+
+  /**
+   * One that a ready dispatcher hears takes part in locks, though we have not met it yet: what it says counts too. If it cannot hear us at all we go on
+   * without it, after the time that anybody waits who hears of nobody.
+   */
+  isUnmet(now: number, since: number): boolean {
+    if (now - since >= this.aloneAfterMs) return false;
+    const { members } = this.membership;
+    for (const { peer, hears } of members.values()) {
+      if (!isLive(peer) || !peer.ready) continue;
+      for (const node of hears) {
+        const other = members.get(node);
+        if (other !== undefined && !isLive(other.peer)) return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -137,32 +182,42 @@ export class Joining {
     const settled = live.reduce((latest, member) => Math.max(latest, member.liveSince + lease), 0);
     if (now < settled || live.some((member) => member.beatHeardAt < settled)) return undefined;
     for (const { peer, stream } of live) {
-      const part = vector.find((one) => one.node === peer.node && one.tag === peer.tag);
-      stream.require(part?.sequence ?? 0, now);
+      stream.require(sequenceIn(vector, peer), now);
     }
     return live.map(({ peer, stream }) => ({ node: peer.node, tag: peer.tag, sequence: stream.next }));
   }
 
-  catchUp(now: number, vector: readonly VectorPart[], known: readonly VectorPart[] | undefined): void {
+  catchUp(now: number, state: Extract<JoinState, { readonly kind: 'catching-up' }>): void {
+    const { vector, since } = state;
     for (const { peer, stream } of this.membership.members.values()) {
-      if (!isLive(peer) || !stream.behind) continue;
+      if (!isLive(peer) || stream.behindTo === 0) continue;
       this.state = { kind: 'waiting' };
       this.aloneSince = now;
       return;
     }
-    const targets = known ?? this.tails(now, vector);
+    if (state.targets === undefined && this.isUnmet(now, since)) return;
+    const targets = state.targets ?? this.tails(now, vector);
     if (targets === undefined) return;
-    this.state = { kind: 'catching-up', vector, targets };
+    this.state = { kind: 'catching-up', since, vector, targets };
     for (const target of targets) {
       const member = this.membership.members.get(target.node);
       if (member === undefined || member.peer.tag !== target.tag || !isLive(member.peer)) continue;
       if (member.stream.lacks(target.sequence)) return;
     }
-    this.becomeReady();
+    this.becomeReady(now, vector);
   }
 
-  becomeReady(): void {
+  /** From now on everything counts that anybody says, also of those who do not hear us yet. */
+  becomeReady(now: number, vector: readonly VectorPart[] = []): void {
+    for (const { peer, incarnation, stream } of this.membership.members.values()) {
+      if (incarnation !== '') stream.require(sequenceIn(vector, peer), now);
+    }
     this.state = { kind: 'ready' };
     this.context.ready = true;
   }
+}
+
+/** What a copy includes of a dispatcher's stream in its present life. */
+function sequenceIn(vector: readonly VectorPart[], peer: Peer): number {
+  return vector.find((one) => one.node === peer.node && one.tag === peer.tag)?.sequence ?? 0;
 }

@@ -8,7 +8,7 @@
  * `unicast` stream for each peer in its present incarnation.
  */
 
-import type { NodeId } from './identity.ts';
+import { NOBODY, type NodeId } from './identity.ts';
 import { MAX_RECORD_SIZE } from './message-layout.ts';
 import { type AnyRecord, RecordWriter, recordSize } from './messages.ts';
 import { readRecords } from './messages-read.ts';
@@ -28,6 +28,9 @@ import { SentRing } from './streams.ts';
 
 /** IPv6 and UDP headers. */
 const IP_UDP_SIZE = 48;
+/** Records that may wait for one flush toward one receiver, and how many of those make it a busy one: then refreshes are shed. */
+const MAX_WAITING = 8_192;
+const BUSY_WAITING = 1_024;
 /** A repair wraps a datagram: its own header, tag, type, age and size. */
 const REPAIR_SIZE = HEADER_SIZE + TAG_SIZE + 7;
 
@@ -66,6 +69,8 @@ export class Link {
   readonly outgoing = new Map<NodeId, Outgoing>();
   readonly sequences = new Map<string, number>();
   readonly windows = new Map<string, ReplayWindow>();
+  /** What a datagram is written into before it is sealed. */
+  readonly scratch: RecordWriter;
   readonly counters: LinkCounters = {
     sentDatagrams: 0,
     sentBytes: 0,
@@ -81,21 +86,30 @@ export class Link {
     this.self = self;
     this.sealer = sealer;
     this.plaintextSize = mtuBytes - IP_UDP_SIZE - HEADER_SIZE - TAG_SIZE;
+    this.scratch = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, self.node);
   }
 
-  /** For the durable stream. */
-  broadcast(record: AnyRecord): void {
-    this.enqueue(0, STREAM_BROADCAST, record);
+  /** For the durable stream. @returns false when too much waits already: the record is shed, and digests bring it */
+  broadcast(record: AnyRecord): boolean {
+    return this.enqueue(NOBODY, STREAM_BROADCAST, record);
   }
 
-  unicast(to: NodeId, record: AnyRecord): void {
-    this.enqueue(to, STREAM_UNICAST, record);
+  /** @returns false when too much waits already: the record is shed, and whoever needs it asks again */
+  unicast(to: NodeId, record: AnyRecord): boolean {
+    return this.enqueue(to, STREAM_UNICAST, record);
   }
 
-  enqueue(peer: NodeId, stream: Outgoing['stream'], record: AnyRecord): void {
+  enqueue(peer: NodeId, stream: Outgoing['stream'], record: AnyRecord): boolean {
     const waiting = this.outgoing.get(peer);
     if (waiting === undefined) this.outgoing.set(peer, { stream, peer, records: [record] });
+    else if (waiting.records.length >= MAX_WAITING) return false;
     else waiting.records.push(record);
+    return true;
+  }
+
+  /** Whether so much waits for the next flush that what can wait should. */
+  get isBusy(): boolean {
+    return (this.outgoing.get(NOBODY)?.records.length ?? 0) >= BUSY_WAITING;
   }
 
   /** A datagram outside of any incarnation, at once. */
@@ -124,7 +138,8 @@ export class Link {
 
   pack(out: Outgoing, life: Life | undefined, now: number, datagrams: Datagram[]): void {
     const room = out.stream === STREAM_BROADCAST ? this.plaintextSize - REPAIR_SIZE : this.plaintextSize;
-    let writer = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, this.self.node);
+    const writer = this.scratch;
+    writer.reset();
     const emit = (): void => {
       const plaintext = writer.writer.bytes.subarray(0, writer.end);
       const bytes = this.seal(out.stream, life, plaintext);
@@ -133,7 +148,7 @@ export class Link {
         this.counters.broadcastDatagrams++;
       }
       datagrams.push({ to: out.peer, bytes });
-      writer = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, this.self.node);
+      writer.reset();
     };
     for (const record of out.records) {
       if (writer.end > 0 && writer.end + recordSize(record) > room) emit();

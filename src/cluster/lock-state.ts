@@ -38,7 +38,8 @@ export interface OwnLock {
   readonly pending: Set<NodeId>;
   /** Who granted this attempt, with the incarnation that did. */
   readonly granted: Map<NodeId, number>;
-  reports: Report[];
+  /** What each granter reported. */
+  reports: (readonly Report[])[];
   /** The largest server that was adopted from a report: makes adoption end. */
   adopted: number;
   readonly queue: Waiting[];
@@ -60,18 +61,32 @@ const REPORTS_PER_KEY = 3;
 
 export interface RememberedReport extends Report {
   readonly until: number;
+  /** Its lock gave way to a better one while it was valid. */
+  readonly replaced: boolean;
+  /** The generation that it was to make. */
+  readonly generation: number;
 }
 
-/** Intentions of voided locks by key text; oldest first, so forgetting is a walk from the front. */
+/**
+ * Intentions of voided locks by key text; keys oldest first, so forgetting is a walk from the front.
+ *
+ * Of one key the likeliest to have been used stands last. A lock that gave way to a better one comes before that one, whose holder it has granted if
+ * that has selected. After one that was voided nothing counts more: whoever locked later was granted with a report of it.
+ */
 export class Remembered {
   readonly byKey = new Map<string, readonly RememberedReport[]>();
 
-  add(text: string, report: Report, until: number): void {
+  add(text: string, report: Omit<RememberedReport, 'until'>, until: number): void {
     const others = (this.byKey.get(text) ?? []).filter(
       (one) => one.holder !== report.holder || one.tag !== report.tag,
     );
+    const voided = others.findIndex((one) => !one.replaced);
+    const at = voided < 0 ? others.length : voided;
     this.byKey.delete(text);
-    this.byKey.set(text, [...others, { ...report, until }].slice(-REPORTS_PER_KEY));
+    this.byKey.set(
+      text,
+      [...others.slice(0, at), { ...report, until }, ...others.slice(at)].slice(-REPORTS_PER_KEY),
+    );
   }
 
   of(text: string, now: number): readonly Report[] {
@@ -86,8 +101,13 @@ export class Remembered {
     else this.byKey.set(text, left);
   }
 
-  forget(text: string): void {
-    this.byKey.delete(text);
+  /** An entry stands: intentions of its generation and older ones are over. */
+  forget(text: string, generation: number): void {
+    const all = this.byKey.get(text);
+    if (all === undefined) return;
+    const left = all.filter((one) => one.generation > generation);
+    if (left.length === 0) this.byKey.delete(text);
+    else this.byKey.set(text, left);
   }
 
   /** Forgets what is over, up to `count` keys. */

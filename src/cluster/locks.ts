@@ -10,7 +10,7 @@ import type { Context, Waiting } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Entries } from './entries.ts';
 import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded } from './entry.ts';
-import { type NodeId, outranks } from './identity.ts';
+import { isLater, type NodeId, outranks } from './identity.ts';
 import { type ForeignLock, type Lock, lockRecord, type OwnLock, Remembered } from './lock-state.ts';
 import type { LockRecord } from './records.ts';
 import type { SessionKey } from './session-key.ts';
@@ -49,6 +49,11 @@ export class Locks {
       context.hears(lock.holder) &&
       context.peers.get(lock.holder)!.tag === lock.tag
     );
+  }
+
+  /** Whether somebody else may be choosing a server for this key, or may have done so. */
+  isContested(key: SessionKey): boolean {
+    return this.valid(key) !== undefined || this.remembered.of(key.text, this.context.now).length > 0;
   }
 
   /** A packet under a learnt lock: to its holder, or it waits when it was tunnelled twice (design section 2, rule 8). */
@@ -104,14 +109,14 @@ export class Locks {
   heardAgainstForeign(from: NodeId, record: LockRecord, lock: ForeignLock): void {
     const { context } = this;
     if (from === lock.holder) {
-      if (record.attempt < lock.record.attempt) return;
-      if (record.attempt > lock.record.attempt) this.learn(from, record, lock.queue);
+      if (isLater(lock.record.attempt, record.attempt)) return;
+      if (record.attempt !== lock.record.attempt) this.learn(from, record, lock.queue);
       else if (record.confirm) this.grant(from, record);
       return;
     }
     if (!outranks(context.seed, record.key.hash(context.seed), from, lock.holder)) return;
     // The holder may have been granted by all and have selected; its own grant to `from` will disprove that.
-    this.remember(lock);
+    this.remember(lock, true);
     this.learn(from, record, lock.queue);
   }
 
@@ -153,7 +158,8 @@ export class Locks {
     const tag = context.peers.get(from)?.tag ?? 0;
     this.remembered.withdraw(key.text, from, tag);
     const lock = this.table.get(key.text);
-    if (lock?.kind !== 'foreign' || lock.holder !== from || lock.record.attempt > attempt) return;
+    if (lock?.kind !== 'foreign' || lock.holder !== from || lock.tag !== tag) return;
+    if (isLater(lock.record.attempt, attempt)) return;
     this.table.delete(key.text);
     this.room.release(lock.queue);
   }
@@ -161,21 +167,24 @@ export class Locks {
   /** The holder died or the lease ended. */
   voidLock(lock: ForeignLock): void {
     this.context.count('locksVoided');
-    this.remember(lock);
+    this.remember(lock, false);
     this.table.delete(lock.record.key.text);
     this.room.release(lock.queue);
   }
 
-  remember(lock: ForeignLock): void {
+  /** @param replaced by a better one, while it was valid */
+  remember(lock: ForeignLock, replaced: boolean): void {
     const { record } = lock;
-    const report = { server: record.server, holder: lock.holder, tag: lock.tag };
-    this.remembered.add(record.key.text, report, this.context.now + this.context.settings.rememberMs);
+    const { server, generation } = record;
+    const report = { server, generation, holder: lock.holder, tag: lock.tag, replaced };
+    const until = this.context.now + this.context.settings.rememberMs;
+    this.remembered.add(record.key.text, report, until);
   }
 
   /** An entry now stands where a learnt lock may stand: the lock is over when the entry is what it opened. */
   entryAppeared(entry: Entry): void {
     const { text } = entry.key;
-    if (!isEnded(entry)) this.remembered.forget(text);
+    if (!isEnded(entry)) this.remembered.forget(text, entry.generation);
     const lock = this.table.get(text);
     if (lock?.kind !== 'foreign') return;
     if (entry.isn !== lock.record.isn || entry.generation < lock.record.generation) return;

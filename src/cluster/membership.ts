@@ -32,12 +32,16 @@ export interface Member {
   readonly peer: Peer;
   /** Believed life; '' none. */
   incarnation: string;
+  /** That life said goodbye: what of it comes later was under way. */
+  left: boolean;
   challenge: Buffer | undefined;
   helloAt: number;
   heardAt: number;
   /** Since when it hears us and we hear it; and when its last heartbeat came. */
   liveSince: number;
   beatHeardAt: number;
+  /** Whom it hears, as its last heartbeat says. */
+  hears: readonly NodeId[];
   stream: HeardStream;
   configuration: number;
   version: number;
@@ -64,11 +68,13 @@ export class Membership {
       this.members.set(peer.node, {
         peer,
         incarnation: '',
+        left: false,
         challenge: undefined,
         helloAt: Number.NEGATIVE_INFINITY,
         heardAt: now,
         liveSince: now,
         beatHeardAt: Number.NEGATIVE_INFINITY,
+        hears: [],
         stream: new HeardStream(peer.node),
         configuration: 0,
         version: 0,
@@ -103,6 +109,8 @@ export class Membership {
       changes.push({ kind: 'peer-stopped', node: peer.node });
     }
     member.incarnation = incarnation;
+    member.left = false;
+    member.hears = [];
     member.stream = new HeardStream(peer.node);
     peer.tag = tagOf(incarnation);
     peer.up = true;
@@ -117,6 +125,7 @@ export class Membership {
 
   /** Anything authentic of the believed life came. */
   heard(member: Member, now: number): readonly PeerChange[] {
+    if (member.left) return [];
     member.heardAt = now;
     const { peer } = member;
     peer.stopped = false;
@@ -128,6 +137,7 @@ export class Membership {
 
   heartbeat(member: Member, record: HeartbeatRecord, now: number): readonly PeerChange[] {
     const { peer } = member;
+    if (member.left) return [];
     const tag = tagOf(this.self.incarnation);
     const hearsMe = record.hears.some((one) => one.node === this.self.node && one.tag === tag);
     const was = isLive(peer);
@@ -138,6 +148,7 @@ export class Membership {
     member.configuration = record.configuration;
     member.version = record.version;
     member.beatHeardAt = now;
+    member.hears = record.hears.map(({ node }) => node);
     const is = isLive(peer);
     if (was === is) return [];
     member.liveSince = now;
@@ -149,6 +160,7 @@ export class Membership {
     const { peer } = member;
     const changes: PeerChange[] = [];
     if (isLive(peer)) changes.push({ kind: 'peer-down', node: peer.node });
+    member.left = true;
     peer.up = false;
     peer.stopped = true;
     return [...changes, { kind: 'peer-stopped', node: peer.node }];

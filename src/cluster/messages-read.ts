@@ -3,7 +3,7 @@
  */
 
 import { ByteReader } from './bytes.ts';
-import { NO_ISN, WIRE_BITS } from './entry.ts';
+import { COPY_BITS, NO_ISN, WIRE_BITS } from './entry.ts';
 import type { NodeId } from './identity.ts';
 import {
   CAUSES,
@@ -104,7 +104,7 @@ function readEntry(
   const claim = readClaim(reader, flags, before);
   if (claim === undefined) return undefined;
   const origin = (flags & FROM_SENDER) !== 0 ? sender : reader.u32();
-  const bits = reader.u8() & WIRE_BITS;
+  const bits = reader.u8() & (cause === 'copy' ? COPY_BITS : WIRE_BITS);
   const fresh = (flags & FRESH) !== 0;
   const ageMs = fresh ? 0 : reader.u32();
   const idleMs = fresh ? 0 : reader.u32();
@@ -120,7 +120,7 @@ function readClaim(reader: ByteReader, flags: number, before: ClaimPart | undefi
   const key = readKey(reader, flags);
   const isn = reader.u32();
   const previousIsn = (flags & PREVIOUS) !== 0 ? reader.u32() : NO_ISN;
-  const generation = (flags & GENERATION) !== 0 ? reader.u8() : 0;
+  const generation = (flags & GENERATION) !== 0 ? reader.u16() : 0;
   return { key, isn, previousIsn, generation, server: reader.u32() };
 }
 

@@ -2,7 +2,7 @@
  * The bytes of session records, and of a datagram's plaintext: records one after another, to its end.
  *
  *     type   flags   body (big-endian)
- *      1 lock     attempt u32, [key, isn u32, [previous isn u32], [generation u8], server u32], lease ms u16
+ *      1 lock     attempt u32, [key, isn u32, [previous isn u32], [generation u16], server u32], lease ms u16
  *      2 grant    attempt u32, key, reports
  *      3 refuse   attempt u32, then the body of a lock
  *      4 unlock   attempt u32, key
@@ -21,7 +21,7 @@
  */
 
 import { ByteWriter } from './bytes.ts';
-import { NO_ISN, WIRE_BITS } from './entry.ts';
+import { COPY_BITS, NO_ISN, WIRE_BITS } from './entry.ts';
 import type { NodeId } from './identity.ts';
 import {
   CAUSES,
@@ -87,6 +87,12 @@ export class RecordWriter {
     return this.writer.end;
   }
 
+  /** Begins anew in the same room: what was written must have been copied. */
+  reset(): void {
+    this.writer.end = 0;
+    this.before = undefined;
+  }
+
   write(record: AnyRecord): void {
     const { writer } = this;
     switch (record.type) {
@@ -148,7 +154,7 @@ export class RecordWriter {
     if (record.attempt !== 0) writer.u32(record.attempt);
     this.claim(record);
     if (record.origin !== this.sender) writer.u32(record.origin);
-    writer.u8(record.bits & WIRE_BITS);
+    writer.u8(record.bits & (record.cause === 'copy' ? COPY_BITS : WIRE_BITS));
     if (!fresh) {
       writer.duration(record.ageMs);
       writer.duration(record.idleMs);
@@ -169,7 +175,7 @@ export class RecordWriter {
     this.key(claim.key);
     writer.u32(claim.isn);
     if (claim.previousIsn !== NO_ISN) writer.u32(claim.previousIsn);
-    if (claim.generation !== 0) writer.u8(claim.generation);
+    if (claim.generation !== 0) writer.u16(claim.generation);
     writer.u32(claim.server);
   }
 

@@ -18,6 +18,8 @@ export type NodeEvent =
   | { readonly kind: 'copy-end'; readonly vector: readonly VectorPart[] }
   | { readonly kind: 'copy-failed' }
   | { readonly kind: 'alone-done' }
+  /** What was flushed did not all find room on its way out. */
+  | { readonly kind: 'pressed' }
   /** Says goodbye: the others know then that we are stopped. */
   | { readonly kind: 'leave' };
 

@@ -21,6 +21,9 @@ import type { SessionRecord } from './records.ts';
 import { Repairs } from './repairs.ts';
 import { PROTOCOL_VERSION, Sealer, STREAM_BROADCAST, STREAM_HELLO, tagOf } from './seal.ts';
 
+/** How long after the way out was full refreshes are put off. */
+const PRESSED_MS = 100;
+
 export class ClusterNode {
   readonly core: Core;
   readonly link: Link;
@@ -33,13 +36,16 @@ export class ClusterNode {
   /** Sealed already, and wait for the flush. */
   hellos: Datagram[] = [];
   stopped = false;
+  /** Until then what can wait is not sent. */
+  pressedUntil = Number.NEGATIVE_INFINITY;
   believed = 0;
   unbelieved = 0;
 
   constructor(options: NodeOptions) {
     this.options = options;
     const { life, seed, settings, environment, store, peers } = options;
-    this.core = new Core({ self: life.node, seed, settings, environment, store, peers });
+    const tag = tagOf(life.incarnation);
+    this.core = new Core({ self: life.node, tag, seed, settings, environment, store, peers });
     const { context, entries, sweep } = this.core;
     context.now = options.now;
     this.link = new Link(life, new Sealer(options.clusterKeys), options.mtuBytes);
@@ -49,6 +55,7 @@ export class ClusterNode {
     this.joining = new Joining(context, this.membership, options.aloneAfterMs, options.now);
     sweep.visit = (entry) => this.digests.visit(entry);
     sweep.onPass = () => this.digests.pass();
+    sweep.isShedding = () => context.now < this.pressedUntil || this.link.isBusy;
   }
 
   step(now: number, event: NodeEvent): readonly NodeEffect[] {
@@ -71,7 +78,10 @@ export class ClusterNode {
         this.joining.failed(now);
         break;
       case 'alone-done':
-        this.joining.becomeReady();
+        this.joining.becomeReady(now);
+        break;
+      case 'pressed':
+        this.pressedUntil = now + PRESSED_MS;
         break;
       case 'leave':
         this.stopped = true;
@@ -191,6 +201,8 @@ export class ClusterNode {
         if (renewed && member.incarnation === sender.incarnation) {
           this.link.forget(sender.node);
           this.joining.met(now);
+          // No copy tells what this life said before it was believed.
+          if (this.core.context.ready) member.stream.require(0, now);
         }
         for (const change of changes) this.changed(now, change);
         if (renewed) this.beat();
@@ -255,10 +267,14 @@ export class ClusterNode {
   /** The core's effects: records are queued, the rest leaves after them. */
   pass(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'send') this.link.unicast(effect.to, effect.record);
-      else if (effect.kind === 'broadcast') this.link.broadcast(effect.record);
+      if (effect.kind === 'send') this.shed(this.link.unicast(effect.to, effect.record));
+      else if (effect.kind === 'broadcast') this.shed(this.link.broadcast(effect.record));
       else this.effects.push(effect);
     }
+  }
+
+  shed(queued: boolean): void {
+    if (!queued) this.core.context.count('updatesShed');
   }
 
   /** Seals what the steps since the last flush have to say: one turn, one flush, so that records of many sessions share datagrams. */

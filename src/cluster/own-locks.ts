@@ -10,10 +10,11 @@ import type { Context, Waiting } from './context.ts';
 import { isLive } from './context.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
-import type { NodeId } from './identity.ts';
+import { type NodeId, numberAfter } from './identity.ts';
 import { type Claim, lockRecord, type OwnLock } from './lock-state.ts';
 import type { Locks } from './locks.ts';
-import type { GrantRecord, RefuseRecord } from './records.ts';
+import type { GrantRecord, RefuseRecord, Report } from './records.ts';
+import { KIND_FLOW } from './session-key.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
 export class OwnLocks {
@@ -32,6 +33,11 @@ export class OwnLocks {
     this.room = room;
   }
 
+  nextAttempt(): number {
+    this.attempts = numberAfter(this.attempts);
+    return this.attempts;
+  }
+
   /** Places a lock for a packet that waits for it. The key has no valid lock. */
   place(claim: Claim, waiting: Waiting): void {
     const { context } = this;
@@ -44,7 +50,7 @@ export class OwnLocks {
     const lock: OwnLock = {
       kind: 'own',
       claim,
-      attempt: ++this.attempts,
+      attempt: this.nextAttempt(),
       server,
       placedAt: now,
       leaseEnd: now + settings.leaseMs,
@@ -110,7 +116,7 @@ export class OwnLocks {
   /** A new attempt for another server; the lease goes on running (rule 2). */
   retry(lock: OwnLock, server: number): void {
     const { now, settings } = this.context;
-    lock.attempt = ++this.attempts;
+    lock.attempt = this.nextAttempt();
     lock.server = server;
     lock.giveUpAt = now + settings.confirmTimeoutMs;
     lock.repeatAt = now + settings.repeatMs;
@@ -128,7 +134,7 @@ export class OwnLocks {
   heardGrant(from: NodeId, record: GrantRecord): void {
     const lock = this.locks.table.get(record.key.text);
     if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return;
-    lock.reports.push(...record.reports);
+    lock.reports.push(record.reports);
     this.answered(lock, from);
   }
 
@@ -158,22 +164,31 @@ export class OwnLocks {
     }
   }
 
-  /**
-   * Rule 1: a reported server that somebody may have used. A report is disproved by a grant of the very incarnation that
-   * it names: had that selected, it would have answered with the entry.
-   */
+  /** Rule 1: a reported server that somebody may have used: of each who reports the likeliest, of several of those the largest. */
   toAdopt(lock: OwnLock): number {
     const { context } = this;
     const own = this.locks.remembered.of(lock.claim.key.text, context.now);
     let best = NO_SERVER;
-    for (const report of [...lock.reports, ...own]) {
-      if (lock.granted.get(report.holder) === report.tag) continue;
-      if (report.holder === context.self) continue;
-      if (report.server === lock.server) return NO_SERVER;
-      if (report.server <= lock.adopted || report.server <= best) continue;
-      if (!context.environment.isDown(lock.claim.key.service, report.server)) best = report.server;
+    for (const reports of [...lock.reports, own]) {
+      const left = reports.filter((one) => !this.isDisproved(lock, one));
+      const likeliest = left[left.length - 1];
+      if (likeliest === undefined) continue;
+      const { server } = likeliest;
+      if (server === lock.server) return NO_SERVER;
+      if (server <= lock.adopted || server <= best) continue;
+      if (!context.environment.isDown(lock.claim.key.service, server)) best = server;
     }
     return best;
+  }
+
+  /**
+   * A grant of the very incarnation that a report names disproves it: had that selected, it would have answered with the entry. We know what we
+   * did ourselves, in this life.
+   */
+  isDisproved(lock: OwnLock, report: Report): boolean {
+    const { self, tag } = this.context;
+    if (report.holder === self) return report.tag === tag;
+    return lock.granted.get(report.holder) === report.tag;
   }
 
   /** Makes the entry; the update leaves before the first packet (design section 2). */
@@ -206,7 +221,8 @@ export class OwnLocks {
       this.room.dropAll(lock.queue, 'table-full');
       return;
     }
-    this.locks.remembered.forget(claim.key.text);
+    if (claim.generation > 0 && claim.key.kind === KIND_FLOW) context.count('rebound');
+    this.locks.remembered.forget(claim.key.text, claim.generation);
     this.entries.onAppeared(made);
     this.room.release(lock.queue);
   }

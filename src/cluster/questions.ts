@@ -11,7 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry } from './entry.ts';
 import { Rate } from './flood.ts';
-import type { NodeId } from './identity.ts';
+import { type NodeId, numberAfter, QUESTION_BIT } from './identity.ts';
 import { lockRecord } from './lock-state.ts';
 import type { Locks } from './locks.ts';
 import type { NoRecord, QuestionRecord, Report } from './records.ts';
@@ -69,8 +69,9 @@ export class Questions {
     }
     if (!this.rate.take(now)) return false;
     context.count('questions');
+    this.numbers = numberAfter(this.numbers);
     const question: Question = {
-      number: ++this.numbers,
+      number: QUESTION_BIT + this.numbers,
       about,
       pending,
       reports: [],

@@ -135,7 +135,9 @@ export class Requests {
     const { context } = this;
     const { packet } = waiting;
     const entry = context.store.find(session);
-    if (entry === undefined || !context.environment.accepts(session.service, entry.server)) {
+    // Who granted a lock that moves the session must not open flows by where it was.
+    const moves = this.locks.isContested(session);
+    if (entry === undefined || moves || !context.environment.accepts(session.service, entry.server)) {
       this.lockFor(waiting, {
         key: session,
         isn: 0,
@@ -156,7 +158,9 @@ export class Requests {
       proposal: entry.server,
       confirm: true,
     };
-    if (ended !== NO_ISN || this.locks.valid(flow) !== undefined) {
+    // Flows that were opened just before a session moved are where it was: their updates may be under way.
+    const moved = entry.generation > 0 && context.now - entry.openedAt < context.settings.leaseMs;
+    if (ended !== NO_ISN || moved || this.locks.isContested(flow)) {
       this.lockFor(waiting, claim);
       return true;
     }
@@ -169,12 +173,17 @@ export class Requests {
     return true;
   }
 
+  /** Nothing is known of what is claimed: neither a generation before, nor a server by its session. */
+  isNew(claim: Claim): boolean {
+    return claim.generation === 0 && claim.proposal === NO_SERVER;
+  }
+
   /** Under the lock of the claim's key, or under one of our own. */
   lockFor(waiting: Waiting, claim: Claim): void {
     const lock = this.locks.valid(claim.key);
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);
     else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);
-    else if (claim.generation === 0 && claim.previousIsn === NO_ISN && this.flood.admitNew()) {
+    else if (this.isNew(claim) && claim.previousIsn === NO_ISN && this.flood.admitNew()) {
       // Not where an ended incarnation is held: its entry would catch what follows this SYN, and no room is taken anew.
       const server = this.context.environment.hashSelect(claim.key);
       if (server === NO_SERVER) this.context.drop(waiting.packet, 'no-server');

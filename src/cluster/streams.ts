@@ -48,8 +48,8 @@ export class HeardStream {
   received = 0;
   lost = 0;
   repaired = 0;
-  /** Something is gone for good. */
-  behind = false;
+  /** The last sequence that is gone for good; 0: none is, or a copy of a table brought it. */
+  behindTo = 0;
 
   constructor(node: NodeId) {
     this.node = node;
@@ -87,7 +87,7 @@ export class HeardStream {
   skip(end: number, now: number): void {
     for (let sequence = this.next; sequence < end; sequence++) {
       if (this.missing.size >= MAX_MISSING) {
-        this.behind = true;
+        this.behindTo = Math.max(this.behindTo, end - 1);
         return;
       }
       this.missing.set(sequence, now + REORDER_MS);
@@ -108,7 +108,12 @@ export class HeardStream {
   gone(sequence: number): void {
     if (!this.missing.delete(sequence)) return;
     this.lost++;
-    this.behind = true;
+    this.behindTo = Math.max(this.behindTo, sequence);
+  }
+
+  /** A copy brought all up to `sequence`. */
+  copied(sequence: number): void {
+    if (this.behindTo <= sequence) this.behindTo = 0;
   }
 
   /** Sequences to ask for now. */

@@ -17,8 +17,8 @@ export class Sweep {
   /** Called for each live entry visited, and at the end of each pass. */
   visit: (entry: Entry) => void = () => {};
   onPass: () => void = () => {};
-  /** Overload sheds refreshes before entries: set while the way out is full. */
-  shedding = false;
+  /** Whether the way out is full: overload sheds refreshes before entries. */
+  isShedding: () => boolean = () => false;
   readonly context: Context;
   readonly entries: Entries;
 
@@ -41,7 +41,8 @@ export class Sweep {
     const { now, settings, store } = this.context;
     const idle = now - entry.lastSeen;
     if ((entry.bits & BIT_TOMBSTONE) !== 0) {
-      if (idle >= settings.tombstoneMs) store.remove(entry.key);
+      // Rule 16: a copy may bring what was closed while it is made.
+      if (idle >= settings.tombstoneMs && this.context.ready) store.remove(entry.key);
       return;
     }
     if (idle >= this.entries.limit(entry, entry.bits)) {
@@ -54,11 +55,16 @@ export class Sweep {
   }
 
   refresh(entry: Entry): void {
-    if (entry.lastSeen <= entry.refreshedAt || this.shedding) return;
+    if (entry.lastSeen <= entry.refreshedAt) return;
     const { now, seed, self } = this.context;
     const third = this.entries.limit(entry, entry.sharedBits) / 3;
     const jitter = (mix(entry.key.hash(seed), self) % 1024) / 1024;
     if (now - entry.refreshedAt < third * (1 + jitter / 4)) return;
+    if (this.isShedding()) {
+      // It stays due: two thirds of the time-out are left for a quieter moment.
+      this.context.count('refreshesShed');
+      return;
+    }
     const next = { ...entry, refreshedAt: now, sharedBits: entry.bits };
     this.entries.keep(next);
     this.entries.tell(next, 'refresh');

@@ -92,8 +92,8 @@ export function syn(handle: number, flow: SessionKey, isn: number, session?: Ses
   return { ...BASE, handle: (isn << 8) | handle, flow, session, opens: true, isn };
 }
 
-export function udp(handle: number, flow: SessionKey): Packet {
-  return { ...BASE, handle, flow, opens: true, isn: 0 };
+export function udp(handle: number, flow: SessionKey, session?: SessionKey): Packet {
+  return { ...BASE, handle, flow, session, opens: true, isn: 0 };
 }
 
 export function ack(handle: number, flow: SessionKey, isn: number, session?: SessionKey): Packet {

@@ -23,6 +23,7 @@ export function copyCore(core: Core): Core {
   for (const [text, tuple] of from.tuples) store.tuples.set(text, tuple);
   const copy = new Core({
     self: context.self,
+    tag: context.tag,
     seed: context.seed,
     settings: context.settings,
     environment: context.environment,
@@ -143,7 +144,8 @@ function digestLock(lock: Lock, now: number, into: Digest): void {
     into.add(tag);
   }
   into.add(-1);
-  digestReports(lock.reports, into);
+  for (const reports of lock.reports) digestReports(reports, into);
+  into.add(-4);
   into.add(lock.adopted);
   digestQueue(lock.queue, now, into);
 }

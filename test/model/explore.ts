@@ -9,9 +9,11 @@
 import { isEnded } from '../../src/cluster/entry.ts';
 import type { MapStore } from '../../src/cluster/store.ts';
 import { type ModelCase, nodeAt } from './case.ts';
+import { forgetDead } from './dead-messages.ts';
 import { DigestSet } from './digest.ts';
 import { movesOf, nameOf } from './moves.ts';
 import { type Trace, World } from './world.ts';
+import { digestWorld } from './world-digest.ts';
 
 export interface Result {
   readonly states: number;
@@ -26,7 +28,7 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
   const seen = new DigestSet();
   const first = World.first(model);
   const stack = [first];
-  const start = first.digest();
+  const start = digestWorld(first);
   seen.add(start.a, start.b);
   let ends = 0;
   let steps = 0;
@@ -53,8 +55,8 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
       const fault = next.fault ?? (next.cut ? undefined : model.check?.(next));
       if (fault !== undefined) return result(fault, next);
       if (next.cut) continue;
-      next.forgetDead();
-      const { a, b } = next.digest();
+      forgetDead(next);
+      const { a, b } = digestWorld(next);
       if (!seen.add(a, b)) continue;
       if (seen.size > maxStates) return result(undefined, undefined);
       stack.push(next);

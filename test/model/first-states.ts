@@ -5,7 +5,7 @@
 import type { ServicePolicy } from '../../src/cluster/context.ts';
 import { type Entry, NO_ISN } from '../../src/cluster/entry.ts';
 import type { SessionKey } from '../../src/cluster/session-key.ts';
-import { flowKey, nodeAt } from './case.ts';
+import { flowKey, nodeAt, type ScriptEvent } from './case.ts';
 import type { World } from './world.ts';
 
 const NEVER = 1e9;
@@ -42,4 +42,25 @@ export function hold(world: World, index: number, key: SessionKey, part: Partial
 
 export function holdAll(world: World, key: SessionKey, part: Partial<Entry>): void {
   for (let index = 0; index < world.cores.length; index++) hold(world, index, key, part);
+}
+
+/** A server stops taking new flows, for all dispatchers at once. */
+export function drains(server: number, when: (world: World) => boolean = () => true): ScriptEvent {
+  return {
+    name: `server ${server} drained`,
+    when,
+    run: (world) => {
+      world.drained = new Set([server]);
+    },
+  };
+}
+
+export function forwarded(world: World, handle: number): boolean {
+  return world.ends.get(handle) === 'forward';
+}
+
+/** A packet that was answered with a reset although its flow lives somewhere. */
+export function noReset(world: World): string | undefined {
+  for (const [handle, how] of world.ends) if (how === 'reset') return `packet ${handle} was reset`;
+  return undefined;
 }

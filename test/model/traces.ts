@@ -4,6 +4,13 @@
  */
 
 import { datagram, FLOW, joinerBeforeGaps, joinerMissesOne, Pair } from '../support/cluster-pair.ts';
+import {
+  closeDuringCopy,
+  goodbyeHolds,
+  newLifeFromItsFirst,
+  oneThatFellBehind,
+  overloadShedsRefreshes,
+} from './lives.ts';
 
 /** Rule 17: all start together, with nobody to copy from. */
 export function everyoneAJoiner(): string | undefined {
@@ -57,4 +64,9 @@ export const TRACES: readonly {
   { name: 'everyone a joiner', rule: '17', run: everyoneAJoiner },
   { name: 'recording replayed', rule: 'identities', run: recordingReplayed },
   { name: 'busy flow stays', rule: '15', run: busyFlowStays },
+  { name: 'goodbye holds', rule: 'identities', run: goodbyeHolds },
+  { name: 'a new life from its first datagram', rule: 'identities', run: newLifeFromItsFirst },
+  { name: 'one that fell behind', rule: '16, replication', run: oneThatFellBehind },
+  { name: 'a close during a copy', rule: '16', run: closeDuringCopy },
+  { name: 'overload sheds refreshes', rule: 'replication', run: overloadShedsRefreshes },
 ];

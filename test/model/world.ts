@@ -6,17 +6,15 @@
  * sessions that happen in another order end in the same state.
  */
 
-import type { Effect, Environment, Packet } from '../../src/cluster/context.ts';
-import { Core, type CoreEvent } from '../../src/cluster/core.ts';
-import { entryAnswers } from '../../src/cluster/locks.ts';
+import type { Effect, Packet } from '../../src/cluster/context.ts';
+import type { Core, CoreEvent } from '../../src/cluster/core.ts';
 import type { SessionRecord } from '../../src/cluster/records.ts';
-import { KIND_FLOW, ReplyKey } from '../../src/cluster/session-key.ts';
-import { MapStore } from '../../src/cluster/store.ts';
-import { incarnationOf, MODEL_SETTINGS, type ModelCase, nodeAt, SEED, TAG } from './case.ts';
-import { copyCore, digestCore } from './copy-core.ts';
-import { Digest } from './digest.ts';
+import { incarnationOf, type ModelCase, nodeAt } from './case.ts';
+import { copyCore } from './copy-core.ts';
+import { answerFor, makeCore } from './cores.ts';
 import { type Message, Messages } from './messages.ts';
 import type { Move } from './moves.ts';
+import { lend, takeBack } from './numbers.ts';
 
 /** How a world came about, last move first. */
 export interface Trace {
@@ -58,6 +56,8 @@ export class World {
   /** Servers, replaced as a whole when they change. */
   down: ReadonlySet<number> = NONE;
   drained: ReadonlySet<number> = NONE;
+  /** Who knows which are drained: a dispatcher's index, or -1 for all. */
+  drainedAt = -1;
   trace: Trace | undefined = undefined;
   /** Messages that were in flight when the last move sent them again. */
   merged: number[] = [];
@@ -105,6 +105,7 @@ export class World {
     copy.fault = this.fault;
     copy.down = this.down;
     copy.drained = this.drained;
+    copy.drainedAt = this.drainedAt;
     copy.trace = this.trace;
     return copy;
   }
@@ -129,47 +130,16 @@ export class World {
 
   step(index: number, event: CoreEvent): void {
     const core = this.mine(index);
-    current = this;
-    const keys = keysOf(this.model, core, event);
-    const lent = this.lend(index, core, keys);
+    answerFor(this);
+    const lent = lend(this, index, core, event);
     const before = core.context.counters.grantsByTimeout;
     const effects = core.step(this.now, event);
-    this.takeBack(index, core, keys, lent);
+    takeBack(this, index, core, lent);
     if (core.context.counters.grantsByTimeout > before) {
       if (this.model.grantsByTimeout === true) this.excuse = 'grant by time-out';
       else this.cut = true;
     }
     for (const effect of effects) this.effect(index, effect);
-  }
-
-  /** The numbers of the sessions that this step can be about. */
-  lend(index: number, core: Core, keys: readonly string[]): readonly [number, number] {
-    let attempt = 0;
-    let question = 0;
-    for (const key of keys) {
-      attempt = Math.max(attempt, this.numbers.get(`${index}|a|${key}`) ?? 0);
-      question = Math.max(question, this.numbers.get(`${index}|q|${key}`) ?? 0);
-    }
-    core.own.attempts = attempt;
-    core.questions.numbers = question;
-    return [attempt, question];
-  }
-
-  takeBack(index: number, core: Core, keys: readonly string[], lent: readonly [number, number]): void {
-    let changed: Map<string, number> | undefined;
-    const set = (name: string, value: number): void => {
-      if (value <= (this.numbers.get(name) ?? 0)) return;
-      changed ??= new Map(this.numbers);
-      changed.set(name, value);
-    };
-    const { attempts } = core.own;
-    const questions = core.questions.numbers;
-    for (const key of keys) {
-      // Of several sessions it may have been any: a number that is left out does no harm.
-      if (attempts > lent[0]) set(`${index}|a|${key}`, attempts);
-      if (questions > lent[1]) set(`${index}|q|${key}`, questions);
-    }
-    if (changed !== undefined) this.numbers = changed;
   }
 
   effect(index: number, effect: Effect): void {
@@ -215,7 +185,7 @@ export class World {
     if (before?.has(server) === true) return;
     const servers = new Set(before).add(server);
     this.saw = new Map(this.saw).set(text, servers);
-    if (servers.size > 1 && this.excuse === undefined) {
+    if (servers.size > 1 && this.excuse === undefined && !this.cut) {
       this.fault ??= `two servers saw ${text}: ${[...servers].join(' ')}`;
     }
   }
@@ -230,57 +200,6 @@ export class World {
   remove(message: Message): void {
     const at = this.messages.indexOf(message);
     if (at >= 0) this.messages.splice(at, 1);
-  }
-
-  /**
-   * Takes out what can have no effect any more, whenever it comes: answers to attempts and questions that are over
-   * (their numbers never return), records of what is held already, locks that would only bring such an answer.
-   */
-  forgetDead(): void {
-    if (this.model.keepDead === true) return;
-    this.messages = this.messages.filter((message) => !this.isDead(message));
-  }
-
-  isDead(message: Message): boolean {
-    const { cargo } = message;
-    if ('handle' in cargo || !this.isAlive(message.to)) return false;
-    const core = this.cores[message.to]!;
-    switch (cargo.type) {
-      case 'grant':
-        return !this.isAsking(message.to, cargo.key.text, cargo.attempt);
-      case 'refuse':
-        return !this.isAsking(message.to, cargo.lock.key.text, cargo.attempt);
-      case 'no':
-        return core.questions.table.get(cargo.about.text)?.number !== cargo.question;
-      case 'entry': {
-        if (cargo.cause === 'repair' || this.model.nat === true) return false;
-        const held = core.context.store.find(cargo.key);
-        if (held === undefined || held.isn !== cargo.isn || held.generation !== cargo.generation)
-          return false;
-        if (held.server !== cargo.server || (cargo.bits & ~held.bits) !== 0) return false;
-        if (held.origin !== cargo.origin) return false;
-        if (cargo.previousIsn !== held.previousIsn && cargo.previousIsn >= 0) return false;
-        const { text } = cargo.key;
-        return !core.locks.table.has(text) && !core.questions.table.has(text);
-      }
-      case 'lock': {
-        const entry = core.context.store.find(cargo.key);
-        if (entry === undefined || !entryAnswers(entry, cargo)) return false;
-        if (!cargo.confirm || !this.isAlive(message.from)) return true;
-        if (this.isAsking(message.from, cargo.key.text, cargo.attempt)) return false;
-        const held = this.cores[message.from]!.context.store.find(cargo.key);
-        return (
-          held?.isn === entry.isn && held.server === entry.server && held.generation === entry.generation
-        );
-      }
-      default:
-        return false;
-    }
-  }
-
-  isAsking(index: number, text: string, attempt: number): boolean {
-    const lock = this.cores[index]!.locks.table.get(text);
-    return lock?.kind === 'own' && lock.attempt === attempt;
   }
 
   run(move: Move): void {
@@ -357,134 +276,4 @@ export class World {
     this.mine(a).context.peers.get(nodeAt(b))!.up = up;
     this.step(a, { kind: up ? 'peer-up' : 'peer-down', node: nodeAt(b) });
   }
-
-  /** Whether what became of a packet decides about what comes later. */
-  get isScripted(): boolean {
-    const { check, packets, events } = this.model;
-    return check !== undefined || events !== undefined || packets.some((one) => one.when !== undefined);
-  }
-
-  /** Whether the first instant is unlike later ones. */
-  get hasEarly(): boolean {
-    return this.isScripted || this.model.packets.some((one) => one.early === true);
-  }
-
-  /** Two worlds with one digest have the same future. */
-  digest(): Digest {
-    const digest = new Digest();
-    for (let index = 0; index < this.cores.length; index++) {
-      digest.add(index);
-      if (!this.isAlive(index)) continue;
-      let words = this.digests[index];
-      if (words === undefined) {
-        const part = new Digest();
-        digestCore(this.cores[index]!, this.now, part);
-        words = [part.a, part.b];
-        this.digests[index] = words;
-      }
-      digest.add(words[0]);
-      digest.add(words[1]);
-    }
-    for (const [name, number] of this.numbers) {
-      const part = new Digest();
-      part.text(name);
-      part.add(number);
-      digest.join(part.a, part.b);
-    }
-    for (const { a, b } of this.messages) digest.join(a, b);
-    for (const at of this.came) digest.join(at + 101, at + 103);
-    for (const at of this.happened) digest.join(at + 1_009, at + 1_013);
-    for (const [text, servers] of this.saw) {
-      const part = new Digest();
-      part.text(text);
-      let mask = 0;
-      for (const server of servers) mask |= 1 << server;
-      part.add(mask);
-      digest.join(part.a, part.b);
-    }
-    if (this.isScripted) {
-      for (const [handle, how] of this.ends) {
-        const part = new Digest();
-        part.add(handle);
-        part.text(how);
-        digest.join(part.a, part.b);
-      }
-    }
-    digest.add(this.alive | (this.losses << 4) | (this.duplicates << 8) | (this.crashes << 12));
-    digest.add(this.suspicions);
-    digest.add(this.suspected);
-    digest.add(this.unnoticed);
-    digest.add(this.excuse === undefined ? 0 : 1);
-    digest.add(this.now === 0 && this.hasEarly ? 1 : 0);
-    return digest;
-  }
 }
-
-/** The sessions that a step can number something for. Where one leads to another (client to flow, reply to flow): all. */
-function keysOf(model: ModelCase, core: Core, event: CoreEvent): readonly string[] {
-  if (model.nat === true || model.packets.some((one) => one.packet.session !== undefined)) return ['all'];
-  switch (event.kind) {
-    case 'packet':
-      return [event.packet.flow!.text];
-    case 'note':
-      return [event.key.text];
-    case 'records':
-      return [keyOf(event.records[0]!)];
-    default:
-      return [...new Set([...core.locks.table.keys(), ...core.questions.table.keys()])];
-  }
-}
-
-function keyOf(record: SessionRecord): string {
-  if (record.type === 'refuse') return record.lock.key.text;
-  return record.type === 'question' || record.type === 'no' ? record.about.text : record.key.text;
-}
-
-function makeCore(model: ModelCase, index: number): Core {
-  const { repeats, losses, crashes, suspicions } = model;
-  const repeated = repeats ?? (losses ?? 0) + (crashes ?? 0) + (suspicions ?? 0) > 0;
-  const peers = Array.from({ length: model.nodes }, (_, other) => nodeAt(other));
-  const core = new Core({
-    self: nodeAt(index),
-    seed: SEED,
-    settings: repeated ? MODEL_SETTINGS : { ...MODEL_SETTINGS, repeatMs: 1e6 },
-    environment: environmentOf(model, index),
-    store: new MapStore(),
-    peers: peers.filter((node) => node !== nodeAt(index)),
-  });
-  core.context.ready = true;
-  core.sweep.nextAt = Number.POSITIVE_INFINITY;
-  for (const peer of core.context.peers.values()) {
-    peer.tag = TAG;
-    peer.up = true;
-    peer.hearsMe = true;
-    peer.ready = true;
-  }
-  return core;
-}
-
-/** Each dispatcher would choose another server: the worst case. */
-function environmentOf(model: ModelCase, index: number): Environment {
-  const down = (server: number): boolean => current?.down.has(server) === true;
-  return {
-    service: () => model.policy,
-    select: (_key, _packet, avoid) => {
-      for (let turn = 0; turn < 4; turn++) {
-        const server = ((index + turn) % 4) + 1;
-        if (!avoid(server) && !down(server)) return server;
-      }
-      return 0;
-    },
-    hashSelect: () => 9,
-    accepts: (_service, server) => !down(server) && current?.drained.has(server) !== true,
-    isDown: (_service, server) => down(server),
-    replyKey: (key, server) =>
-      model.nat === true && key.kind === KIND_FLOW
-        ? new ReplyKey(6, [0, 0, 0xffff, server], 80, key.client, key.clientPort)
-        : undefined,
-    guessReply: () => undefined,
-  };
-}
-
-/** The world that a core's environment answers for, while that core steps. */
-let current: World | undefined;

@@ -169,7 +169,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     name: 'a copy is not waited for',
     file: 'src/cluster/joining.ts',
     from: "      this.state = { kind: 'copying', from, since: now };",
-    to: "      this.state = { kind: 'copying', from, since: now };\n      this.becomeReady();",
+    to: "      this.state = { kind: 'copying', from, since: now };\n      this.becomeReady(now);",
     sim: { crashes: 2, tcpFlows: 16 },
     checker: 'joiner-knows',
   },

@@ -16,6 +16,9 @@ const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] 
   ['one that does not know of a flood yet resets what was forwarded by hash', 4_268, {}],
   ['what went by hash in a flood follows a session that came later', 8_778, {}],
   ['the flows of one client are rebound to different servers', 836, {}],
+  ['a joiner is ready before it has met a slow one that others hear', 23_199, {}],
+  ['datagrams are announced twice after a death', 26_960, {}],
+  ['a flow of a session that moved goes by its own hash in a flood', 30_158, {}],
 ];
 
 describe('simulation', () => {

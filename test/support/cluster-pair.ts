@@ -28,11 +28,16 @@ const ENVIRONMENT: Environment = {
 };
 export const FLOW = new SessionKey(1, 0, [0, 0, 0xffff, 9], 1_000, 53);
 
-export function datagram(handle: number): Packet {
+/** Flows by client port; FLOW is that of port 1,000. */
+export function flowOf(port: number): SessionKey {
+  return new SessionKey(1, 0, [0, 0, 0xffff, 9], port, 53);
+}
+
+export function datagram(handle: number, flow: SessionKey = FLOW): Packet {
   return {
     handle,
     bytes: 60,
-    flow: FLOW,
+    flow,
     session: undefined,
     reply: undefined,
     opens: true,
@@ -50,6 +55,8 @@ export class Pair {
   sent: { to: number; bytes: Buffer }[] = [];
   readonly recorded: { to: number; bytes: Buffer }[] = [];
   readonly other: NodeEffect[] = [];
+  /** Nothing gets through. */
+  cut = false;
 
   constructor() {
     this.nodes = [this.make(1), this.make(2)];
@@ -108,7 +115,7 @@ export class Pair {
 
   run(ms: number): void {
     for (const end = this.now + ms; this.now < end; this.now++) {
-      const due = this.sent;
+      const due = this.cut ? [] : this.sent;
       this.sent = [];
       for (const one of due) {
         this.recorded.push(one);

@@ -16,6 +16,8 @@ const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
   ['questionsUnanswered', COUNTER['question-unanswered']],
   ['updates', COUNTER['update-sent']],
   ['refreshes', COUNTER['refresh-sent']],
+  ['refreshesShed', COUNTER['refresh-shed']],
+  ['updatesShed', COUNTER['update-shed']],
   ['conflicts', COUNTER['conflict']],
   ['replyCollisions', COUNTER['reply-collision']],
   ['refusedOld', COUNTER['entry-refused-old']],

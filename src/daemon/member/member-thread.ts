@@ -86,7 +86,9 @@ export class MemberThread {
   flush(): void {
     this.member.flush();
     this.#peers.flush();
-    this.#state.counters[LOST] = this.#peers.lost;
+    const { counters } = this.#state;
+    if (this.#peers.lost > counters[LOST]!) this.member.step({ kind: 'pressed' });
+    counters[LOST] = this.#peers.lost;
   }
 
   generationChanged(generation: Generation): void {

@@ -1,0 +1,177 @@
+/**
+ * Cases about client locks: races, yielding, grants, leases, the dead and those that are not ready (rules 2-6 and 8 of protocol.md, 5 and 8 of design
+ * section 2).
+ */
+
+import { isLive } from '../../../src/cluster/context.ts';
+import { NO_ISN } from '../../../src/cluster/entry.ts';
+import { flowKey, type ModelCase, nodeAt, udp } from '../case.ts';
+import { FLOW, UDP } from '../first-states.ts';
+
+/** Ranks: dispatcher 0, then 2, then 1. */
+const RANKED = flowKey(11);
+
+export const LOCK_CASES: readonly ModelCase[] = [
+  {
+    name: 'three dispatchers race',
+    rule: 'design 5 and 8, two hops are few',
+    nodes: 3,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, RANKED), at: [0] },
+      { packet: udp(2, RANKED), at: [1] },
+    ],
+    // Rule 4: whoever is taken for a holder has placed that attempt itself. Design 5: of two, one yields.
+    check: (world) => {
+      const refuses = (way: string): boolean =>
+        world.messages.some(({ text }) => text.startsWith(`${way} {"type":"refuse"`));
+      if (refuses('0>1') && refuses('1>0')) return 'both refuse';
+      for (const core of world.cores) {
+        const lock = core.locks.table.get(RANKED.text);
+        if (lock?.kind !== 'foreign') continue;
+        const placed = world.numbers.get(`${lock.holder - 1}|a|${RANKED.text}`) ?? 0;
+        if (placed < lock.record.attempt) return 'a lock was learnt of a third';
+      }
+      return undefined;
+    },
+  },
+  {
+    name: 'stale grant',
+    rule: 'attempt, 5',
+    nodes: 3,
+    policy: UDP,
+    prepare: (world) => {
+      // Dispatcher 2 placed a lock and yielded; the grants of that attempt are still under way.
+      world.numbers = new Map([[`2|a|${FLOW.text}`, 1]]);
+      for (const from of [0, 1]) {
+        const cargo = { type: 'grant', key: FLOW, attempt: 1, reports: [] } as const;
+        world.post(from, 2, cargo, false);
+      }
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [2] },
+    ],
+    keepDead: true,
+  },
+  {
+    name: 'phantom lock',
+    rule: '2, 4',
+    nodes: 3,
+    policy: { ...UDP, lock: 'announce' },
+    prepare: (world) => {
+      for (const index of [1, 2]) world.mine(index).context.peers.get(nodeAt(0))!.hearsMe = false;
+      for (const peer of world.mine(0).context.peers.values()) peer.up = false;
+      world.excuse = 'asymmetric partition';
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [1] },
+    ],
+    check: (world) => {
+      for (const { text } of world.messages) {
+        if (text.startsWith('1>0 tunnel')) return 'a packet was tunnelled to a dispatcher that hears nobody';
+      }
+      return undefined;
+    },
+  },
+  {
+    name: 'two hops are few',
+    rule: 'design 8',
+    nodes: 4,
+    policy: UDP,
+    prepare: (world) => {
+      for (const index of [1, 2, 3]) {
+        world.mine(index).locks.learn(
+          nodeAt(index - 1),
+          {
+            type: 'lock',
+            key: FLOW,
+            attempt: 1,
+            isn: 0,
+            previousIsn: NO_ISN,
+            generation: 0,
+            server: 1,
+            leaseMs: 40,
+            confirm: false,
+          },
+          [],
+        );
+      }
+    },
+    packets: [{ packet: udp(1, FLOW), at: [3] }],
+  },
+  {
+    name: 'unlock when no server is left',
+    rule: '6',
+    nodes: 2,
+    policy: UDP,
+    events: [
+      {
+        name: 'all servers go down',
+        when: (world) => world.came.size === 1,
+        run: (world) => {
+          world.down = new Set([1, 2, 3, 4]);
+        },
+      },
+    ],
+    packets: [{ packet: udp(1, FLOW), at: [0] }],
+    check: (world) => {
+      if (world.now > 0 || world.messages.length > 0 || world.ends.get(1) !== 'no-server') return undefined;
+      return world.cores[1]!.locks.table.size > 0 ? 'a lock that ended is still held' : undefined;
+    },
+  },
+  {
+    name: 'the dead need not answer',
+    rule: '3',
+    nodes: 2,
+    policy: UDP,
+    packets: [{ packet: udp(1, FLOW), at: [0] }],
+    crashes: 1,
+    check: (world) => {
+      for (const { locks, context } of world.cores) {
+        const lock = locks.table.get(FLOW.text);
+        if (lock?.kind !== 'own') continue;
+        for (const node of lock.pending) if (!context.peers.get(node)!.up) return 'a lock waits for the dead';
+      }
+      return undefined;
+    },
+  },
+  {
+    name: 'one that comes back is asked',
+    rule: '3',
+    nodes: 3,
+    policy: UDP,
+    packets: [{ packet: udp(1, FLOW), at: [0] }],
+    suspicions: 1,
+    maxStates: 60_000,
+    check: (world) => {
+      for (const { locks, context } of world.cores) {
+        const lock = locks.table.get(FLOW.text);
+        if (lock?.kind !== 'own') continue;
+        for (const peer of context.peers.values()) {
+          if (isLive(peer) && !lock.asked.has(peer.node)) return 'a lock does not ask one that is live';
+        }
+      }
+      return undefined;
+    },
+  },
+  {
+    name: 'a holder that is not ready',
+    rule: '8',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      world.mine(0).context.ready = false;
+      const { context, locks } = world.mine(1);
+      context.peers.get(nodeAt(0))!.ready = false;
+      const claim = { key: FLOW, attempt: 1, isn: 0, previousIsn: -1, generation: 0, server: 1 };
+      locks.learn(nodeAt(0), { type: 'lock', ...claim, leaseMs: 40, confirm: false }, []);
+    },
+    packets: [{ packet: udp(1, FLOW), at: [1] }],
+    check: (world) =>
+      world.messages.some(({ text }) => text.startsWith('1>0 tunnel'))
+        ? 'a packet was tunnelled to one that is not ready'
+        : undefined,
+  },
+];

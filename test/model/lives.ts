@@ -1,0 +1,94 @@
+/**
+ * Traces over whole nodes about lives and streams: one that leaves, one that comes back unheard, one that falls behind, a close during a copy, a way out
+ * that is full. Each returns what is wrong, or undefined.
+ */
+
+import { BIT_CLOSING, isEnded } from '../../src/cluster/entry.ts';
+import { RING_SIZE } from '../../src/cluster/streams.ts';
+import { datagram, FLOW, flowOf, Pair } from '../support/cluster-pair.ts';
+
+/** Both are ready. */
+function ready(): Pair {
+  const pair = new Pair();
+  pair.run(3_000);
+  return pair;
+}
+
+/** Identities: what was under way when a dispatcher said goodbye does not bring it back; else nobody's no would be believed for a minute. */
+export function goodbyeHolds(): string | undefined {
+  const pair = ready();
+  pair.nodes[0].beat();
+  const [late] = pair.nodes[0].flush(pair.now);
+  if (late === undefined) return 'nothing was under way';
+  pair.step(1, { kind: 'leave' });
+  pair.run(5);
+  const peer = pair.nodes[1].core.context.peers.get(1)!;
+  if (!peer.stopped) return 'the goodbye was not heard';
+  pair.step(2, { kind: 'datagram', bytes: late.bytes });
+  return peer.stopped && !peer.up ? undefined : 'a late datagram brought back who left';
+}
+
+/** Identities: a life that was ready before we could hear it is asked for all that it said, long before digests bring it. */
+export function newLifeFromItsFirst(): string | undefined {
+  const pair = ready();
+  pair.cut = true;
+  pair.nodes[0] = pair.make(1);
+  pair.run(4_000);
+  if (!pair.nodes[0].core.context.ready) return 'the new life is not ready';
+  pair.step(1, { kind: 'packet', packet: datagram(1) });
+  pair.run(1);
+  pair.cut = false;
+  pair.run(1_000);
+  return pair.nodes[1].core.context.store.find(FLOW) === undefined
+    ? 'what the new life said first is missing'
+    : undefined;
+}
+
+/** Replication: who missed more than the ring of sent datagrams holds copies the table, long before digests bring it. */
+export function oneThatFellBehind(): string | undefined {
+  const pair = ready();
+  const flows = RING_SIZE + 400;
+  for (let port = 1; port <= flows; port++)
+    pair.step(1, { kind: 'packet', packet: datagram(port, flowOf(port)) });
+  pair.sent = [];
+  pair.run(1_500);
+  const { store, ready: stays } = pair.nodes[1].core.context;
+  if (!stays) return 'it is not ready any more';
+  return store.size < flows ? `it has ${store.size} of ${flows} entries` : undefined;
+}
+
+/** Rule 16: a close that was heard during a copy is kept until the copy ends, however long that takes. */
+export function closeDuringCopy(): string | undefined {
+  const pair = ready();
+  pair.step(1, { kind: 'packet', packet: datagram(1) });
+  pair.run(5);
+  const { entries, context } = pair.nodes[0].core;
+  const record = entries.record(context.store.find(FLOW)!, 'copy', 0);
+  pair.copy = () => {};
+  pair.nodes[1] = pair.make(2);
+  pair.sent = [];
+  pair.run(1_000);
+  pair.step(1, { kind: 'note', key: FLOW, bits: BIT_CLOSING });
+  pair.run(90_000);
+  const joiner = pair.nodes[1].core.context;
+  if (joiner.ready) return 'it is ready without a copy';
+  pair.step(2, { kind: 'copy', records: [record] });
+  const held = joiner.store.find(FLOW);
+  return held !== undefined && !isEnded(held) ? 'the copy brought the closed flow back' : undefined;
+}
+
+/** Replication: while the way out is full refreshes are put off and counted, and what is new is sent all the same. */
+export function overloadShedsRefreshes(): string | undefined {
+  const pair = ready();
+  const { context } = pair.nodes[0].core;
+  for (let handle = 1; handle <= 60; handle++) {
+    pair.step(1, { kind: 'packet', packet: datagram(handle) });
+    pair.step(1, { kind: 'pressed' });
+    pair.run(50);
+  }
+  pair.step(1, { kind: 'packet', packet: datagram(99, flowOf(7)) });
+  pair.run(50);
+  if (context.counters.refreshes > 0) return 'a refresh was sent';
+  if (context.counters.refreshesShed === 0) return 'nothing was put off';
+  return pair.nodes[1].core.context.store.find(flowOf(7)) === undefined ? 'an update was put off' : undefined;
+}
