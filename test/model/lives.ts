@@ -3,7 +3,7 @@
  * that is full. Each returns what is wrong, or undefined.
  */
 
-import { BIT_CLOSING, isEnded } from '../../src/cluster/entry.ts';
+import { BIT_CLOSING, BIT_FIN_CLIENT, BIT_TOMBSTONE, isEnded, NO_ISN } from '../../src/cluster/entry.ts';
 import { RING_SIZE } from '../../src/cluster/streams.ts';
 import { datagram, FLOW, flowOf, Pair } from '../support/cluster-pair.ts';
 
@@ -91,4 +91,54 @@ export function overloadShedsRefreshes(): string | undefined {
   if (context.counters.refreshes > 0) return 'a refresh was sent';
   if (context.counters.refreshesShed === 0) return 'nothing was put off';
   return pair.nodes[1].core.context.store.find(flowOf(7)) === undefined ? 'an update was put off' : undefined;
+}
+
+/** Rule 5: a lock that was sent long ago says nothing any more. */
+export function lockOutOfARing(): string | undefined {
+  const { core } = ready().nodes[1];
+  const claim = { key: FLOW, attempt: 1, isn: 0, previousIsn: NO_ISN, generation: 0, server: 4 };
+  const lock = { type: 'lock', ...claim, leaseMs: 250, confirm: false } as const;
+  const { now } = core.context;
+  core.step(now, { kind: 'records', from: 1, records: [lock], repaired: true, heldMs: 20 });
+  if (core.locks.table.size > 0) return 'it counts';
+  core.step(now, { kind: 'records', from: 1, records: [lock], repaired: false, heldMs: 0 });
+  return core.locks.table.size > 0 ? undefined : 'a lock that was just sent does not count either';
+}
+
+/** Rule 13: a joiner knows what is over from its copy; else late records of it would live there. */
+export function copySaysWhatIsOver(): string | undefined {
+  const pair = ready();
+  pair.step(1, { kind: 'packet', packet: datagram(1) });
+  pair.run(5);
+  pair.step(1, { kind: 'note', key: FLOW, bits: BIT_CLOSING });
+  pair.run(4_000);
+  pair.nodes[1] = pair.make(2);
+  pair.run(2_000);
+  const { ready: isReady, store } = pair.nodes[1].core.context;
+  if (!isReady) return 'the joiner is not ready';
+  return ((store.find(FLOW)?.bits ?? 0) & BIT_TOMBSTONE) === 0 ? 'it does not know what is over' : undefined;
+}
+
+/** Rule 16: what is lost for good while a copy is made is in no copy: another one is taken. */
+export function lostDuringCopy(): string | undefined {
+  const pair = ready();
+  pair.step(1, { kind: 'packet', packet: datagram(1) });
+  pair.run(5);
+  pair.nodes[1] = pair.make(2);
+  const { copy } = pair;
+  pair.copy = (from, to) => {
+    const { stream } = pair.nodes[1].membership.members.get(from)!;
+    const vector = pair.nodes[0].vector();
+    pair.step(1, { kind: 'note', key: FLOW, bits: BIT_FIN_CLIENT });
+    pair.sent = [];
+    const lost = pair.nodes[0].link.ring.last;
+    stream.missing.set(lost, pair.now);
+    stream.gone(lost);
+    pair.copy = copy;
+    pair.step(to, { kind: 'copy-end', vector });
+  };
+  pair.run(2_000);
+  const { core, joining } = pair.nodes[1];
+  if (!core.context.ready) return 'the joiner is not ready';
+  return joining.copies > 1 ? undefined : 'one copy was enough';
 }

@@ -6,7 +6,10 @@
 import { datagram, FLOW, joinerBeforeGaps, joinerMissesOne, Pair } from '../support/cluster-pair.ts';
 import {
   closeDuringCopy,
+  copySaysWhatIsOver,
   goodbyeHolds,
+  lockOutOfARing,
+  lostDuringCopy,
   newLifeFromItsFirst,
   oneThatFellBehind,
   overloadShedsRefreshes,
@@ -67,6 +70,9 @@ export const TRACES: readonly {
   { name: 'goodbye holds', rule: 'identities', run: goodbyeHolds },
   { name: 'a new life from its first datagram', rule: 'identities', run: newLifeFromItsFirst },
   { name: 'one that fell behind', rule: '16, replication', run: oneThatFellBehind },
+  { name: 'lost during a copy', rule: '16', run: lostDuringCopy },
+  { name: 'a copy says what is over', rule: '13', run: copySaysWhatIsOver },
+  { name: 'a lock out of a ring', rule: '5', run: lockOutOfARing },
   { name: 'a close during a copy', rule: '16', run: closeDuringCopy },
   { name: 'overload sheds refreshes', rule: 'replication', run: overloadShedsRefreshes },
 ];

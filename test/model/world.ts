@@ -139,6 +139,7 @@ export class World {
       if (this.model.grantsByTimeout === true) this.excuse = 'grant by time-out';
       else this.cut = true;
     }
+    this.fault ??= orderFault(effects);
     for (const effect of effects) this.effect(index, effect);
   }
 
@@ -276,4 +277,16 @@ export class World {
     this.mine(a).context.peers.get(nodeAt(b))!.up = up;
     this.step(a, { kind: up ? 'peer-up' : 'peer-down', node: nodeAt(b) });
   }
+}
+
+/** The update leaves before the first packet does (design section 2): in the order of effects. */
+function orderFault(effects: readonly Effect[]): string | undefined {
+  const left = new Set<string>();
+  for (const effect of effects) {
+    if (effect.kind === 'forward' && !effect.stateless) left.add(effect.key.text);
+    if (effect.kind !== 'broadcast' || effect.record.type !== 'entry' || effect.record.cause !== 'selected')
+      continue;
+    if (left.has(effect.record.key.text)) return 'a packet left before the update';
+  }
+  return undefined;
 }

@@ -84,11 +84,13 @@ export function catchesOf(folder: string, mutation: Mutation, seeds: number, max
   }
   // A checker is asked for by name; else the simulation is only asked when the model has nothing to say.
   if (mutation.sim !== undefined && (mutation.checker !== undefined || catches.length === 0)) {
-    const args = [JSON.stringify(mutation.sim), '1', String(seeds), mutation.checker ?? ''];
+    const first = mutation.seed ?? 1;
+    const args = [JSON.stringify(mutation.sim), String(first), String(first + seeds), mutation.checker ?? ''];
     const { status, out } = run(folder, 'test/mutation/seeds.js', args);
     const [, seed, checker, what] = /^seed (\d+): (\S+): (.*)$/m.exec(out) ?? [];
     if (status !== 0 && seed !== undefined) {
-      catches.push({ by: `simulation: ${checker}`, after: `${seed} seeds`, what: what ?? '' });
+      const after = mutation.seed === undefined ? `${seed} seeds` : `seed ${seed}`;
+      catches.push({ by: `simulation: ${checker}`, after, what: what ?? '' });
     }
   }
   return catches;
@@ -96,13 +98,13 @@ export function catchesOf(folder: string, mutation: Mutation, seeds: number, max
 
 /** A row of the table. */
 export function rowOf(mutation: Mutation, catches: readonly Catch[]): string {
-  const caught = catches.map((one) => `${one.by} (${one.after}): ${one.what}`).join(' | ');
-  return `${mutation.rule} | ${mutation.name} | ${caught === '' ? 'NOT CAUGHT' : caught}`;
+  const caught = catches.map((one) => `${one.by} (${one.after}): ${one.what}`).join('; ');
+  return `| ${mutation.rule} | ${mutation.name} | ${caught === '' ? 'NOT CAUGHT' : caught} |`;
 }
 
-/** Whether all that were to catch it did. */
-export function isCaught(mutation: Mutation, catches: readonly Catch[]): boolean {
-  const { checker } = mutation;
+/** Whether all that were to catch it did: the case or trace that it names, the checker that it names. */
+export function isCaught({ model, checker }: Mutation, catches: readonly Catch[]): boolean {
   const checked = checker === undefined || catches.some((one) => one.by === `simulation: ${checker}`);
-  return catches.length > 0 && checked;
+  const modelled = model === undefined || catches.some((one) => one.by.startsWith('model: '));
+  return catches.length > 0 && checked && modelled;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { SimulationOptions } from '../../src/sim/options.ts';
+import { LATER_MUTATIONS } from './later-mutations.ts';
 import { MORE_MUTATIONS } from './more-mutations.ts';
 
 export interface Mutation {
@@ -14,6 +15,8 @@ export interface Mutation {
   readonly to: string;
   readonly model?: string;
   readonly sim?: Partial<SimulationOptions>;
+  /** The first seed of the simulation, where it takes a rare one. */
+  readonly seed?: number;
   /** The checker of the simulation that is to say so. */
   readonly checker?: string;
 }
@@ -233,4 +236,4 @@ const RULES: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...RULES, ...MORE_MUTATIONS];
+export const MUTATIONS: readonly Mutation[] = [...RULES, ...MORE_MUTATIONS, ...LATER_MUTATIONS];

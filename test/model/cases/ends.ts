@@ -39,6 +39,16 @@ export const END_CASES: readonly ModelCase[] = [
     check: noReset,
   },
   {
+    name: 'one no is not enough',
+    rule: 'design 6',
+    nodes: 3,
+    policy: POLICY,
+    prepare: (world) => hold(world, 0, FLOW, { isn: 1, server: 1 }),
+    packets: [{ packet: ack(1, FLOW, 1), at: [1] }],
+    losses: 1,
+    check: noReset,
+  },
+  {
     name: 'port reuse',
     keepDead: true,
     rule: 'incarnation, 7',

@@ -5,11 +5,19 @@
 
 import { isLive } from '../../../src/cluster/context.ts';
 import { NO_ISN } from '../../../src/cluster/entry.ts';
+import type { LockRecord } from '../../../src/cluster/records.ts';
 import { flowKey, type ModelCase, nodeAt, udp } from '../case.ts';
-import { FLOW, UDP } from '../first-states.ts';
+import { FLOW, hold, UDP } from '../first-states.ts';
 
 /** Ranks: dispatcher 0, then 2, then 1. */
 const RANKED = flowKey(11);
+
+const LAST_ATTEMPT = 0x7fffffff;
+
+function lockOf(attempt: number): LockRecord {
+  const claim = { key: FLOW, attempt, isn: 0, previousIsn: NO_ISN, generation: 0, server: 1 };
+  return { type: 'lock', ...claim, leaseMs: 40, confirm: true };
+}
 
 export const LOCK_CASES: readonly ModelCase[] = [
   {
@@ -173,5 +181,58 @@ export const LOCK_CASES: readonly ModelCase[] = [
       world.messages.some(({ text }) => text.startsWith('1>0 tunnel'))
         ? 'a packet was tunnelled to one that is not ready'
         : undefined,
+  },
+  {
+    name: 'a repeat does not prolong a lease',
+    rule: '2',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      const lock = lockOf(1);
+      world.mine(1).locks.learn(nodeAt(0), { ...lock, leaseMs: 20 }, []);
+      world.post(0, 1, lock, false);
+    },
+    packets: [{ packet: udp(1, FLOW), at: [1] }],
+    check: (world) => {
+      const lock = world.cores[1]!.locks.table.get(FLOW.text);
+      return lock?.kind === 'foreign' && lock.leaseEnd > 20 && world.now < 20
+        ? 'a lease was prolonged'
+        : undefined;
+    },
+  },
+  {
+    name: 'attempts come round',
+    rule: 'attempt',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      world.numbers = new Map([[`0|a|${FLOW.text}`, LAST_ATTEMPT]]);
+      world.mine(1).locks.learn(nodeAt(0), lockOf(LAST_ATTEMPT), []);
+    },
+    packets: [{ packet: udp(1, FLOW), at: [0] }],
+    check: (world) => {
+      const asked = world.numbers.get(`0|a|${FLOW.text}`) === 1;
+      if (!asked || world.now > 0 || world.messages.some(({ text }) => text.startsWith('0>1 {"type":"lock"')))
+        return undefined;
+      const lock = world.cores[1]!.locks.table.get(FLOW.text);
+      return lock?.kind === 'foreign' && lock.record.attempt === LAST_ATTEMPT
+        ? 'a new attempt was taken for an old one'
+        : undefined;
+    },
+  },
+  {
+    name: 'who tunnelled is told the entry',
+    rule: 'design 8',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      hold(world, 0, FLOW, { server: 3 });
+      world.mine(1).locks.learn(nodeAt(0), lockOf(1), []);
+    },
+    packets: [{ packet: udp(1, FLOW), at: [1] }],
+    check: (world) => {
+      if (world.now > 0 || world.messages.length > 0 || world.ends.get(1) !== 'forward') return undefined;
+      return world.cores[1]!.context.store.find(FLOW) === undefined ? 'it was not told' : undefined;
+    },
   },
 ];
