@@ -88,8 +88,9 @@ export class Core {
     this.questions.onDenied = (waiting, reports, flooded) => this.unknown.denied(waiting, reports, flooded);
     this.questions.isFlooded = () => this.flood.remembered;
     this.entries.onAppeared = (entry) => {
-      this.own.entryAppeared(entry);
+      // Intentions that are over are forgotten before a packet is looked at again.
       this.locks.entryAppeared(entry);
+      this.own.entryAppeared(entry);
       this.questions.entryAppeared(entry);
     };
   }

@@ -31,7 +31,6 @@ export function lend(world: World, index: number, core: Core, event: CoreEvent):
 export function takeBack(world: World, index: number, core: Core, lent: Lent): void {
   let changed: Map<string, number> | undefined;
   const set = (name: string, value: number): void => {
-    if (value <= (world.numbers.get(name) ?? 0)) return;
     changed ??= new Map(world.numbers);
     changed.set(name, value);
   };
@@ -39,8 +38,8 @@ export function takeBack(world: World, index: number, core: Core, lent: Lent): v
   const questions = core.questions.numbers;
   for (const key of lent.keys) {
     // Of several sessions it may have been any: a number that is left out does no harm.
-    if (attempts > lent.attempt) set(`${index}|a|${key}`, attempts);
-    if (questions > lent.question) set(`${index}|q|${key}`, questions);
+    if (attempts !== lent.attempt) set(`${index}|a|${key}`, attempts);
+    if (questions !== lent.question) set(`${index}|q|${key}`, questions);
   }
   if (changed !== undefined) world.numbers = changed;
 }

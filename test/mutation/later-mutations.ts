@@ -27,7 +27,7 @@ const DESIGN: readonly Mutation[] = [
     file: 'src/cluster/requests.ts',
     from: "if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);\n    else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else if (this.isNew(",
     to: "if (lock?.kind === 'own') this.context.effects.push({ kind: 'forward', packet: waiting.packet, key: claim.key, stateless: false, server: lock.server });\n    else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else if (this.isNew(",
-    model: 'two sessions, a loss',
+    model: 'race of three packets',
   },
   {
     rule: 'design 4',
@@ -121,7 +121,7 @@ const FOUND: readonly Mutation[] = [
     file: 'src/cluster/requests.ts',
     from: 'const moves = this.locks.isContested(session);',
     to: 'const moves = false;',
-    model: 'a session moves, and who granted',
+    model: 'a session moved, and who granted',
   },
   {
     rule: '2, 9',
@@ -137,7 +137,7 @@ const FOUND: readonly Mutation[] = [
     file: 'src/cluster/requests.ts',
     from: 'const entry = this.context.store.find(flow);\n    if (entry === undefined) {',
     to: 'const entry = packet.session !== undefined && packet.opens ? undefined : this.context.store.find(flow);\n    if (entry === undefined) {',
-    model: 'a session moves while a flow',
+    model: 'a flow stays where its session was',
   },
   {
     rule: '5',
@@ -185,9 +185,9 @@ const FOUND: readonly Mutation[] = [
     file: 'src/cluster/joining.ts',
     from: 'if (state.targets === undefined && this.isUnmet(now, since)) return;',
     to: '',
-    seed: 23_199,
-    sim: {},
-    checker: 'one-server',
+    seed: 690,
+    sim: { slowdowns: 8, crashes: 2, dispatchers: 4, tcpFlows: 24, delayMs: [1, 40], loss: 0.2 },
+    checker: 'joiner-knows',
   },
   {
     rule: 'replication',

@@ -26,7 +26,7 @@ const RULES: readonly Mutation[] = [
     rule: '1',
     name: 'the intention of a voided lock is forgotten',
     file: 'src/cluster/locks.ts',
-    from: "count('locksVoided');\n    this.remember(lock);",
+    from: "count('locksVoided');\n    this.remember(lock, false);",
     to: "count('locksVoided');",
     model: 'crash after selection',
   },
@@ -44,8 +44,7 @@ const RULES: readonly Mutation[] = [
     file: 'src/cluster/requests.ts',
     from: "else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else if (this.isNew(",
     to: 'else if (this.isNew(',
-    model: 'race, duplicated',
-    sim: { lock: 'confirm' },
+    model: 'crash after selection',
   },
   {
     rule: '3',
@@ -53,7 +52,6 @@ const RULES: readonly Mutation[] = [
     file: 'src/cluster/own-locks.ts',
     from: 'if (lock.pending.size > 0) return;\n    const adopted',
     to: 'if (lock.pending.size > 0 && lock.granted.size === 0) return;\n    const adopted',
-    model: 'three dispatchers race',
     sim: {
       lock: 'confirm',
       dispatchers: 4,
@@ -99,7 +97,7 @@ const RULES: readonly Mutation[] = [
     file: 'src/cluster/own-locks.ts',
     from: "const lock = this.locks.table.get(record.key.text);\n    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return;\n    lock.reports",
     to: "const lock = this.locks.table.get(record.key.text);\n    if (lock?.kind !== 'own') return;\n    lock.reports",
-    model: 'stale grant',
+    model: 'a stale grant, then a crash',
   },
   {
     rule: '6',
@@ -131,7 +129,7 @@ const RULES: readonly Mutation[] = [
     file: 'src/cluster/requests.ts',
     from: 'if (!packet.opens) {\n      this.unknown.look(waiting, flow);',
     to: 'if (!packet.opens && session === undefined) {\n      this.unknown.look(waiting, flow);',
-    model: 'session captures old flow',
+    model: 'a session that moved captures',
   },
   {
     rule: '10',
@@ -171,8 +169,8 @@ const RULES: readonly Mutation[] = [
     rule: '16',
     name: 'a joiner does not ask for what its copy lacks',
     file: 'src/cluster/joining.ts',
-    from: 'stream.require(part?.sequence ?? 0, now);',
-    to: '',
+    from: 'stream.require(sequenceIn(vector, peer), now);\n    }\n    return live',
+    to: '}\n    return live',
     model: 'joiner misses one',
   },
   {

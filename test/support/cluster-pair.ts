@@ -2,7 +2,7 @@
  * Two dispatchers over sealed datagrams and a wire without faults, one step a millisecond; and the traces of a joiner.
  */
 
-import { DEFAULT_SETTINGS, type Environment, type Packet } from '../../src/cluster/context.ts';
+import { DEFAULT_SETTINGS, type Environment, type LockMode, type Packet } from '../../src/cluster/context.ts';
 import { DEFAULT_DIGESTS } from '../../src/cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../src/cluster/membership.ts';
 import { ClusterNode } from '../../src/cluster/node.ts';
@@ -17,8 +17,7 @@ const TIMEOUTS = {
   udp: 3_000,
   client: 900_000,
 };
-const ENVIRONMENT: Environment = {
-  service: () => ({ udp: true, lock: 'auto', unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
+const ENVIRONMENT: Omit<Environment, 'service'> = {
   select: () => 4,
   hashSelect: () => 5,
   accepts: () => true,
@@ -57,8 +56,13 @@ export class Pair {
   readonly other: NodeEffect[] = [];
   /** Nothing gets through. */
   cut = false;
+  readonly environment: Environment;
 
-  constructor() {
+  constructor(lock: LockMode = 'auto') {
+    this.environment = {
+      ...ENVIRONMENT,
+      service: () => ({ udp: true, lock, unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
+    };
     this.nodes = [this.make(1), this.make(2)];
   }
 
@@ -71,7 +75,7 @@ export class Pair {
       settings: DEFAULT_SETTINGS,
       membership: DEFAULT_MEMBERSHIP,
       digests: DEFAULT_DIGESTS,
-      environment: ENVIRONMENT,
+      environment: this.environment,
       store: new MapStore(),
       mtuBytes: 1_500,
       aloneAfterMs: 2_000,

@@ -16,7 +16,9 @@ export class FloodEnds implements Checker {
       if (store.size > most) faults.push(`${name} holds ${store.size} entries, more than ${most}`);
       if (node.core.flood.here) faults.push(`${name} is still in flood`);
     }
-    if (world.stateless === 0 && world.flood.spoofed > most) faults.push('nothing was forwarded by hash');
+    // After a crash some of it met nobody who was ready.
+    if (world.stateless === 0 && world.crashes === 0 && world.flood.spoofed > most)
+      faults.push('nothing was forwarded by hash');
     return faults;
   }
 }

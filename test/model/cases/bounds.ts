@@ -48,6 +48,7 @@ export const BOUND_CASES: readonly ModelCase[] = [
     crashes: 1,
     suspicions: 1,
   }),
+  oneSession('race of three packets', 3, {}),
   oneSession('race, duplicated datagrams', 2, { duplicates: 1, losses: 1 }),
   oneSession('race of three packets, duplicated datagrams', 3, { duplicates: 1, losses: 1, ...CUT }),
   twoSessions('two sessions, a loss and a crash, repeats', { losses: 1, crashes: 1, ...CUT }, EARLY),

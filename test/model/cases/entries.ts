@@ -3,7 +3,7 @@
  */
 
 import { BIT_CLOSING } from '../../../src/cluster/entry.ts';
-import { ack, flowKey, type ModelCase, nodeAt, reply, sessionKey, syn, udp } from '../case.ts';
+import { ack, flowKey, type ModelCase, nodeAt, reply, sessionKey, syn, TAG, udp } from '../case.ts';
 import { AUTO, BOTH, drains, FLOW, forwarded, hold, holdAll, noReset, UDP } from '../first-states.ts';
 
 const ALL = [0, 1, 2];
@@ -135,6 +135,50 @@ export const ENTRY_CASES: readonly ModelCase[] = [
       const [here, there] = world.cores.map(({ context }) => context.store.find(FLOW) !== undefined);
       return here === there ? undefined : 'they keep different flows';
     },
+  },
+  {
+    name: 'a session that moved captures no old flow',
+    rule: '9',
+    nodes: 2,
+    policy: AUTO,
+    prepare: (world) => {
+      hold(world, 0, FLOW, { isn: 1, server: 1 });
+      holdAll(world, sessionKey(1), { server: 2, generation: 1 });
+    },
+    packets: [{ packet: ack(1, FLOW, 1, sessionKey(1)), at: BOTH }],
+    check: (world) =>
+      [...world.saw.values()].some((servers) => servers.has(2)) ? 'the flow left its server' : noReset(world),
+  },
+  {
+    name: 'a flow stays where its session was',
+    rule: '9',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      holdAll(world, FLOW, { server: 1 });
+      holdAll(world, sessionKey(1), { server: 2, generation: 1 });
+    },
+    packets: [{ packet: udp(1, FLOW, sessionKey(1)), at: BOTH }],
+    check: (world) =>
+      [...world.saw.values()].some((servers) => servers.has(2)) ? 'the flow left its server' : undefined,
+  },
+  {
+    name: 'a session moved, and who granted that has not heard so',
+    rule: '2, 9',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      hold(world, 0, sessionKey(1), { server: 1, generation: 1 });
+      hold(world, 1, sessionKey(1), { server: 4 });
+      const { entries, context } = world.cores[0]!;
+      world.post(0, 1, entries.record(context.store.find(sessionKey(1))!, 'selected', 1), true);
+      const report = { server: 1, holder: nodeAt(0), tag: TAG, generation: 1, replaced: false };
+      world.mine(1).locks.remembered.add(sessionKey(1).text, report, 1e9);
+    },
+    packets: [
+      { packet: udp(1, FLOW, sessionKey(1)), at: [0] },
+      { packet: udp(2, FLOW, sessionKey(1)), at: [1] },
+    ],
   },
   {
     name: 'a session moves while a flow of it opens',

@@ -108,4 +108,21 @@ export const INTENTION_CASES: readonly ModelCase[] = [
     packets: [{ packet: udp(1, FLOW), at: [1] }],
     check: stays(3),
   },
+  {
+    name: 'a stale grant, then a crash',
+    rule: 'attempt, 1',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      // Dispatcher 0 placed a lock and yielded; the grant of that attempt is still under way. It will ask again for another server.
+      world.numbers = new Map([[`0|a|${FLOW.text}`, 1]]);
+      world.post(1, 0, { type: 'grant', key: FLOW, attempt: 1, reports: [] }, false);
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, FLOW), at: [1] },
+    ],
+    crashes: 1,
+    keepDead: true,
+  },
 ];
