@@ -11,6 +11,7 @@ import { addCapture } from './capture.ts';
 import { addCheck } from './check.ts';
 import { addCleanup } from './cleanup.ts';
 import { addCounters } from './counters.ts';
+import { addDecode } from './decode.ts';
 import { addDiff, addExplain } from './explain.ts';
 import { addFlows } from './flows.ts';
 import { addKeygen } from './keygen.ts';
@@ -41,7 +42,7 @@ function createProgram(): Command {
   for (const add of [addRun, addCheck, addCleanup, addKeygen]) add(program);
   for (const add of [addStatus, addServers, addServer, addFlows, addPeers, addLocks, addExplain, addDiff])
     add(program);
-  for (const add of [addCounters, addReload, addCapture, addSimulate]) add(program);
+  for (const add of [addCounters, addReload, addCapture, addDecode, addSimulate]) add(program);
   return program;
 }
 

@@ -28,6 +28,7 @@ const COMMANDS = [
   'counters',
   'reload',
   'capture',
+  'decode',
 ];
 const VIEWS = ['status', 'servers', 'flows', 'locks', 'peers', 'counters', 'reload'];
 
