@@ -5,6 +5,7 @@
  * `cli/main.js`: that is how tests run a build with one fault put in.
  */
 import { existsSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { run } from './host.mjs';
 import { PROJECT } from './laboratory.mjs';
@@ -54,6 +55,24 @@ export class Dispatcher {
     const outcome = this.cli(...words, '--json');
     if (outcome.code !== 0) throw new Error(`latchway ${words.join(' ')}: ${outcome.stderr}`);
     return JSON.parse(outcome.stdout);
+  }
+
+  /**
+   * What the control socket answers, without a process in between: for questions whose answer is soon another one.
+   * @param {string} path such as `/locks`
+   * @returns {Promise<any>}
+   */
+  ask(path) {
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: this.socket, path }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (data) => {
+          text += data;
+        });
+        answer.on('error', reject).on('end', () => resolve(JSON.parse(text)));
+      });
+      asked.on('error', reject).end();
+    });
   }
 
   /** Writes another configuration and has it read (SIGHUP). @param {object} config */

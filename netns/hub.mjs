@@ -30,13 +30,13 @@ export class Hub {
 
   /**
    * Drops what goes from one of some dispatchers to one of others.
-   * @param {readonly (readonly [from: string, to: string])[]} pairs
-   * @param {string} [only] what of it, as an nftables match
+   * @param {readonly (readonly [from: string, to: string, only?: string])[]} pairs `only` such packets, as an nftables match
+   * @param {string} [only] the same for those pairs that say nothing
    */
   cut(pairs, only = '') {
-    const rules = pairs.flatMap(([from, to]) => [
-      `    ip saddr ${clusterAddress(from, 4)} ip daddr ${clusterAddress(to, 4)} ${only} counter name cut drop`,
-      `    ip6 saddr ${clusterAddress(from, 6)} ip6 daddr ${clusterAddress(to, 6)} ${only} counter name cut drop`,
+    const rules = pairs.flatMap(([from, to, own = only]) => [
+      `    ip saddr ${clusterAddress(from, 4)} ip daddr ${clusterAddress(to, 4)} ${own} counter name cut drop`,
+      `    ip6 saddr ${clusterAddress(from, 6)} ip6 daddr ${clusterAddress(to, 6)} ${own} counter name cut drop`,
     ]);
     this.lab.nftables(
       'hub',

@@ -2,7 +2,7 @@
  * Many TCP connections that live as long as they are told to, each of which must go on with one server.
  *
  * Opens them, then prints `ready`; each sends a numbered line every `interval` ms and waits for its answer. Commands on
- * standard input: `report`, `pause`, `resume`, `close N`, `open N`, `quit`; each is answered with
+ * standard input: `report`, `pause`, `resume`, `say`, `close N`, `open N`, `quit`; each is answered with
  * { open, answered, round, broken, wrongServer, resets, stalled, byServer, errors }. `round` counts the rounds in which every open
  * connection was answered, so that "all of them still live" is a condition to wait for.
  */
@@ -80,6 +80,11 @@ function say(talk) {
   talk.socket.write(`${talk.sent}\n`);
 }
 
+/** On all connections that wait for nothing; one line in flight for each: a stalled one waits, it does not pile up. */
+function sayOnAll() {
+  for (const talk of talks) if (talk.answered === talk.sent) say(talk);
+}
+
 function report() {
   /** @type {Record<string, number>} */
   const byServer = {};
@@ -104,8 +109,7 @@ function closeSome(number) {
 await inParallel(given.connections, given.concurrency, openOne);
 process.stdout.write('ready\n');
 setInterval(() => {
-  // One line in flight for each connection: a stalled one waits, it does not pile up.
-  if (!paused) for (const talk of talks) if (talk.answered === talk.sent) say(talk);
+  if (!paused) sayOnAll();
 }, given.interval);
 answerQuestions(report, {
   pause: () => {
@@ -114,6 +118,7 @@ answerQuestions(report, {
   resume: () => {
     paused = false;
   },
+  say: sayOnAll,
   close: (number) => closeSome(Number(number)),
   open: (number) => {
     inParallel(Number(number), given.concurrency, openOne);
