@@ -92,7 +92,7 @@ export class Story {
   }
 
   /**
-   * A line for each packet, in the order of time, with the place in front. Locks and grants that say again what was said are counted instead.
+   * A line for each packet, numbered, in the order of time, with the place in front. Locks and grants that say again what was said are counted instead.
    * @returns {string[]}
    */
   lines() {
@@ -102,6 +102,7 @@ export class Story {
     /** @type {Set<string>} */
     const known = new Set();
     let again = 0;
+    let number = 0;
     for (const { at, where, packet, records, sender, receiver, stream, sequence } of this.seen) {
       const about = records.filter((one) => this.#isOf(one));
       const key = `${where} ${packet} ${[...new Set(about.map((one) => `${one.type} ${one.number}`))]}`;
@@ -110,13 +111,13 @@ export class Story {
         continue;
       }
       known.add(key);
-      if (again > 0)
-        lines.push(`${' '.repeat(27)}(${again} datagrams that say the same lock and grants again)`);
+      if (again > 0) lines.push(`${' '.repeat(31)}(${again} datagrams say the same lock and grants again)`);
       again = 0;
       const says = [...new Set(about.map((one) => one.text))].join('; ');
       const to = stream === 'broadcast' ? 'all' : receiver;
       const tail = sender === undefined ? '' : `: ${sender} to ${to}, ${stream} ${sequence}: ${says}`;
-      lines.push(`${((at - first) * 1000).toFixed(1).padStart(8)} ms  ${where.padEnd(14)}  ${packet}${tail}`);
+      const time = ((at - first) * 1000).toFixed(1).padStart(7);
+      lines.push(`${String(++number).padStart(3)} ${time} ms  ${where.padEnd(13)}  ${packet}${tail}`);
     }
     return lines;
   }
