@@ -1,6 +1,7 @@
 /** `latchway explain` and `latchway diff`: what all dispatchers of the cluster say about one packet, and about all entries. */
 import type { Command } from 'commander';
 import type { DiffView, ExplainView } from '../daemon/cluster/cluster-views.ts';
+import { parseExplained } from '../daemon/control/explained-packet.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
@@ -10,6 +11,8 @@ export function addExplain(program: Command): void {
     .command('explain <PACKET>')
     .description('where each dispatcher would send a packet now, and by which rule; changes nothing')
     .action(async (packet: string, options: ViewOptions) => {
+      // Judged here too, so that a bad packet is wrong usage and not an answer of the daemon.
+      parseExplained(packet);
       const path = `/explain?packet=${encodeURIComponent(packet)}`;
       const views = await askDaemon<readonly ExplainView[]>(socketOf(options), 'GET', path);
       if (options.json) printJson(views);
@@ -44,7 +47,7 @@ export function addDiff(program: Command): void {
   const command = program
     .command('diff')
     .description(
-      'compares the tables of all dispatchers; exit code 1 when they differ, or one does not answer',
+      'compares the tables of all dispatchers, but for entries that are closing or younger than a second; exit code 1 when they differ, or one does not answer',
     )
     .action(async (options: ViewOptions) => {
       const diff = await askDaemon<DiffView>(socketOf(options), 'GET', '/diff');
@@ -53,16 +56,18 @@ export function addDiff(program: Command): void {
       if (diff.differences.length > 0 || Object.keys(diff.silent).length > 0) process.exitCode = 1;
     });
   withExamples(withView(command), [
-    ['latchway diff', 'nothing but the numbers of entries, when all agree'],
+    ['latchway diff', 'nothing but the numbers of entries, when all agree; what differs is looked at twice'],
     ['latchway diff --json | jq .differences', 'for scripts'],
   ]);
 }
 
 export function formatDiff(diff: DiffView): string {
   const names = Object.keys(diff.entries).toSorted();
-  const lines = names.map((name) => `${name}: ${diff.entries[name]} entries`);
+  const lines = names.map((name) => `${name}: ${diff.entries[name]} entries compared`);
   for (const [name, why] of Object.entries(diff.silent)) lines.push(`${name}: does not answer: ${why}`);
-  if (diff.differences.length === 0) lines.push('no differences');
+  const some = Object.keys(diff.silent).length > 0;
+  if (diff.differences.length === 0)
+    lines.push(some ? 'no differences between those that answered' : 'no differences');
   else {
     lines.push(
       formatTable(

@@ -1,8 +1,8 @@
 /** `latchway flows`: the entries of the dispatch table, a flow a line as `conntrack -L` prints them, as they come. */
 import type { Command } from 'commander';
 import { LatchwayError } from '../base/fault.ts';
-import type { FlowView, ServerView } from '../daemon/control/control.ts';
-import { parseFlowQuery } from '../daemon/control/flows.ts';
+import type { ClusterFlowView, FlowView, ServerView } from '../daemon/control/control.ts';
+import { parseFlowQuery, UNANSWERED_TRAILER } from '../daemon/control/flows.ts';
 import { askDaemon, openAnswer, unreachable } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { printStream } from './output.ts';
@@ -14,6 +14,7 @@ interface FlowOptions extends ViewOptions {
   readonly server?: string;
   readonly state?: string;
   readonly limit?: string;
+  readonly cluster?: true;
 }
 
 export function addFlows(program: Command): void {
@@ -25,11 +26,20 @@ export function addFlows(program: Command): void {
     .option('--server <NAME>', 'on this server')
     .option('--state <STATE>', 'in this state: opening, established, closing, udp, session')
     .option('--limit <N>', 'at most so many')
+    .option('--cluster', 'of all dispatchers, each once: who knows it, and who has something else')
     .action(list);
   withExamples(withView(command), [
     ['latchway flows --client 198.51.100.7', 'where do the flows of this client go?'],
     ['latchway flows --server s1 --state established', 'who is still on s1?'],
     ['latchway flows --json --service web | jq length', 'for scripts'],
+    [
+      'latchway flows --cluster --client 198.51.100.7',
+      'does every dispatcher know them? exit code 1 if one does not answer',
+    ],
+    [
+      `latchway flows --cluster --json | jq '.[] | select(.differs != {})'`,
+      'those that they do not agree on',
+    ],
   ]);
 }
 
@@ -40,15 +50,26 @@ async function list(options: FlowOptions): Promise<void> {
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
+  if (options.cluster) query.set('cluster', 'true');
   // Judged here too, so that a bad option is wrong usage and not an answer of the daemon.
   parseFlowQuery(query);
   if (options.service !== undefined || options.server !== undefined) await requireNamed(socket, options);
   const answer = await openAnswer(socket, 'GET', `/flows?${query}`);
   try {
-    await printStream(options.json ? answer : formatLines(answer.setEncoding('utf8')));
+    await printStream(
+      options.json ? answer : formatLines(answer.setEncoding('utf8'), options.cluster ?? false),
+    );
   } catch (error) {
     throw unreachable(socket, `the answer broke off: ${(error as Error).message}`);
   }
+  tellUnanswered(answer.trailers[UNANSWERED_TRAILER]);
+}
+
+/** What one does not know of cannot be listed: that is no good answer. */
+function tellUnanswered(trailer: string | undefined): void {
+  const silent = Object.entries(JSON.parse(trailer ?? '{}') as Record<string, string>);
+  for (const [name, why] of silent) process.stderr.write(`${name} does not answer: ${why}\n`);
+  if (silent.length > 0) process.exitCode = 1;
 }
 
 /**
@@ -75,13 +96,14 @@ async function requireNamed(socket: string, { service, server }: FlowOptions): P
 /** Lines in blocks, so that a million of them are not a million writes. */
 const BLOCK_SIZE = 16 * 1024;
 
-async function* formatLines(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+async function* formatLines(chunks: AsyncIterable<string>, cluster: boolean): AsyncGenerator<string> {
   let rest = '';
-  let block = `${formatColumns('Prot', 'State', 'Client', 'VIP', 'Server', 'RemoteAddress', 'Idle', 'Age')}\n`;
+  const heads = ['Prot', 'State', 'Client', 'VIP', 'Server', 'RemoteAddress', 'Idle', 'Age'];
+  let block = `${formatColumns(...heads, ...(cluster ? ['Known by'] : []))}\n`;
   for await (const chunk of chunks) {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop()!;
-    for (const line of lines) block += `${formatFlow(JSON.parse(line) as FlowView)}\n`;
+    for (const line of lines) block += `${formatFlow(JSON.parse(line) as FlowView | ClusterFlowView)}\n`;
     if (block.length < BLOCK_SIZE) continue;
     yield block;
     block = '';
@@ -89,9 +111,8 @@ async function* formatLines(chunks: AsyncIterable<string>): AsyncGenerator<strin
   yield block;
 }
 
-function formatFlow(flow: FlowView): string {
+function formatFlow(flow: FlowView | ClusterFlowView): string {
   const { protocol, state, client, vip, service, server, serverAddress, idleMs, ageMs } = flow;
-  const age = formatSpan(ageMs);
   return formatColumns(
     protocol,
     state,
@@ -100,13 +121,26 @@ function formatFlow(flow: FlowView): string {
     `${service}/${server}`,
     serverAddress,
     formatSpan(idleMs),
-    age,
+    formatSpan(ageMs),
+    ...('knownBy' in flow ? [formatKnown(flow)] : []),
   );
 }
 
+/** `d1 d2`; `d1 d2, d3 says s2, d4 is silent` */
+function formatKnown({ knownBy, differs, unanswered }: ClusterFlowView): string {
+  return [
+    knownBy.filter((name) => !Object.hasOwn(differs, name)).join(' '),
+    ...Object.entries(differs).map(([name, says]) => `${name} says ${says}`),
+    ...unanswered.map((name) => `${name} is silent`),
+  ].join(', ');
+}
+
 /** Widths of what comes is not known in a stream: IPv4 fits, IPv6 pushes the rest of its line to the right. */
-const WIDTHS = [4, 11, 21, 21, 16, 21, 7];
+const WIDTHS = [4, 11, 21, 21, 16, 21, 7, 7];
 
 function formatColumns(...cells: readonly string[]): string {
-  return cells.map((cell, index) => cell.padEnd(WIDTHS[index] ?? 0)).join(' ');
+  return cells
+    .map((cell, index) => cell.padEnd(WIDTHS[index] ?? 0))
+    .join(' ')
+    .trimEnd();
 }

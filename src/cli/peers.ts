@@ -1,15 +1,17 @@
 /** `latchway peers` and `latchway locks`: what a dispatcher knows of the others, and the client locks in its table. */
 import type { Command } from 'commander';
+import { PROTOCOL_VERSION } from '../cluster/seal.ts';
 import type { LockView, PeerView } from '../daemon/cluster/cluster-views.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
+import { formatSpan } from './status.ts';
 
 export function addPeers(program: Command): void {
   const command = program
     .command('peers')
     .description(
-      'the other dispatchers of the cluster: state, last heard, sequences, drift of the configuration',
+      'the other dispatchers of the cluster: state, last heard, datagrams sent, received, lost and repaired, drift of the configuration',
     )
     .action(async (options: ViewOptions) => {
       const peers = await askDaemon<readonly PeerView[]>(socketOf(options), 'GET', '/peers');
@@ -40,43 +42,47 @@ export function addLocks(program: Command): void {
   ]);
 }
 
+/** Received, missing, lost and repaired count datagrams of its broadcast stream, out of Sequence; Sent is the same of ours. */
 export function formatPeers(peers: readonly PeerView[]): string {
   return formatTable(
     [
-      'Dispatcher',
-      'Address',
-      'State',
-      'Ready',
-      'Heard ms',
-      'Sequence',
-      'Received',
-      'Missing',
-      'Lost',
-      'Repaired',
-      'Incarnation',
-      'Notes',
+      ...[
+        'Dispatcher',
+        'Address',
+        'State',
+        'Ready',
+        'Heard',
+        'Sent',
+        'Sequence',
+        'Received',
+        'Missing',
+        'Lost',
+      ],
+      ...['Repaired', 'Incarnation', 'Notes'],
     ],
     peers.map((peer) => [
-      peer.name,
-      peer.address,
-      peer.state,
-      peer.ready ? 'yes' : 'no',
-      peer.lastHeardMs,
-      peer.sequence,
-      peer.received,
-      peer.missing,
-      peer.lost,
-      peer.repaired,
-      peer.incarnation.slice(0, 8),
-      notes(peer),
+      ...[peer.name, peer.address, peer.state, peer.ready ? 'yes' : 'no'],
+      peer.incarnation === '' ? 'never' : formatHeard(peer.lastHeardMs),
+      ...[peer.sent, peer.sequence, peer.received, peer.missing, peer.lost, peer.repaired],
+      ...[peer.incarnation.slice(0, 8), notes(peer)],
     ]),
-    [4, 5, 6, 7, 8, 9],
+    [4, 5, 6, 7, 8, 9, 10],
   );
+}
+
+/** Heartbeats come several times a second: up to ten seconds, milliseconds tell more. */
+function formatHeard(ms: number): string {
+  return ms < 10_000 ? `${ms}ms` : formatSpan(ms);
 }
 
 function notes(peer: PeerView): string {
   const words: string[] = [];
+  if (peer.incarnation === '')
+    words.push('not running, unreachable on its UDP port, or with another cluster key');
+  if (peer.state === 'one-way') words.push('it does not hear this one');
   if (peer.flooding) words.push('flood');
+  if (peer.version !== 0 && peer.version !== PROTOCOL_VERSION)
+    words.push(`protocol version ${peer.version}, not ${PROTOCOL_VERSION}`);
   if (peer.drift) words.push(`other configuration (${peer.configuration})`);
   return words.join(', ');
 }

@@ -44,15 +44,34 @@ export function formatStatus(status: FullStatusView): string {
   return lines.map(([name, text]) => `${`${name}:`.padEnd(12)}${text}`).join('\n');
 }
 
+/** Where a dispatcher is between start and ready, for people. */
+const JOINING: Readonly<Record<string, string>> = {
+  waiting: 'waits for a dispatcher that is ready',
+  copying: 'copies the table of another dispatcher',
+  'catching-up': 'waits for what was said during the copy',
+  first: 'is the first: loads the saved table',
+};
+
 function clusterLines(cluster: ClusterStatus | null): [string, string][] {
   if (cluster === null) return [];
   const { dispatchers, up, ready, flood, floodElsewhere, drift } = cluster;
   const floods = [...(flood ? ['here'] : []), ...floodElsewhere];
   const waiting = `${cluster.locks} locks, ${cluster.questions} questions, ${cluster.waitingPackets} packets wait`;
+  const line = (name: string, text: string): [string, string] => [name, text];
   return [
-    ['cluster', `${up} of ${dispatchers} dispatchers up, ${ready} ready; ${waiting}`],
-    ...(floods.length > 0 ? [['flood', floods.join(', ')] as [string, string]] : []),
-    ...drift.map((name): [string, string] => ['drift', `${name} has another configuration`]),
+    line('cluster', `${up} of ${dispatchers} dispatchers up, ${ready} ready; ${waiting}`),
+    ...(cluster.joining === 'ready' ? [] : [line('joining', JOINING[cluster.joining] ?? cluster.joining)]),
+    ...Object.entries(cluster.silent).map(([name, what]) => line('dispatcher', `${name} ${what}`)),
+    ...(floods.length > 0 ? [line('flood', `new flows go by hash: ${floods.join(', ')}`)] : []),
+    ...drift.map((name) => line('drift', `${name} has another configuration: compare the files`)),
+    ...(cluster.unsealable === 0
+      ? []
+      : [
+          line(
+            'refused',
+            `${cluster.unsealable} datagrams that no key here opens: another key-file, or a stranger`,
+          ),
+        ]),
   ];
 }
 

@@ -13,6 +13,10 @@ const WATCHED: readonly CounterName[] = [
   'drop-reply-taken',
   'drop-ring-full',
   'drop-write',
+  'lock-granted-by-timeout',
+  'conflict',
+  'cluster-datagrams-lost',
+  'cluster-refused-seal',
 ];
 
 export class CounterWatch {

@@ -10,7 +10,7 @@
  * All changes of the pool go through one queue, each ends in one generation that every thread has before the next begins. A reload
  * is built aside and taken over at its end: on a fault nothing has changed.
  */
-import { DEFAULT_CLUSTER_KEY } from '../balance/cluster-key.ts';
+import { type ClusterKey, DEFAULT_CLUSTER_KEY } from '../balance/cluster-key.ts';
 import type { Generation } from '../balance/generation.ts';
 import { type CounterName, sumCounters } from '../base/counters.ts';
 import type { LatchwayError } from '../base/fault.ts';
@@ -63,6 +63,7 @@ export class Daemon {
   readonly host: HostKeeper;
   readonly threads: Threads;
   readonly table: SharedTable;
+  readonly clusterKey: ClusterKey;
   /** Undefined for a dispatcher alone. */
   readonly cluster: ClusterSide | undefined;
   readonly openedFlows = new RateMeter(RATE_SAMPLES);
@@ -93,8 +94,8 @@ export class Daemon {
     this.#log = log;
     this.node = options.node;
     this.config = config;
-    const key = config.cluster === undefined ? DEFAULT_CLUSTER_KEY : sharedKey(config.cluster);
-    this.pool = new Pool(key, Date.now);
+    this.clusterKey = config.cluster === undefined ? DEFAULT_CLUSTER_KEY : sharedKey(config.cluster);
+    this.pool = new Pool(this.clusterKey, Date.now);
     this.pool.commit(this.pool.prepare(config.services));
     this.generation = this.pool.generation();
     const buffers = createTable(config.table.capacity);
@@ -105,7 +106,7 @@ export class Daemon {
       queues: config.device.queues,
       table: buffers,
       tableFile: options.tableFile,
-      clusterKey: key,
+      clusterKey: this.clusterKey,
       random: randomWord,
       cluster: setup,
       onCluster: (message) => this.cluster?.heard(message),

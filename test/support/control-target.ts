@@ -151,6 +151,9 @@ export function fakeTarget(flowCount = 3, failAt = -1): FakeTarget {
       >,
     servers: () => SERVERS,
     flows,
+    clusterFlows: () => {
+      throw new LatchwayError({ code: 'daemon-refused', detail: 'this dispatcher is alone' });
+    },
     setServer: async (service, server, change) => {
       calls.push([service, server, change]);
       const found = SERVERS.find((one) => one.service === service && one.server === server);

@@ -4,13 +4,14 @@
  * What other dispatchers know is asked of them over the sealed connection (peer-links.ts); one that does not answer is named, never left out.
  */
 import type { Generation } from '../../balance/generation.ts';
-import { LatchwayError } from '../../base/fault.ts';
-import { formatAddress, formatEndpoint, parseEndpoint } from '../../wire/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/protocol.ts';
+import { sumCounters } from '../../base/counters.ts';
+import { formatAddress, formatEndpoint } from '../../wire/address.ts';
+import type { FlowFilter } from '../control/control.ts';
 import type { Explained, ExplainedPacket, LockState, PeerState } from '../member/answers.ts';
 import { wireId } from '../member/ids.ts';
 import type { MemberAddress } from '../member/setup.ts';
 import type { Threads } from '../threads/threads.ts';
+import { ClusterFlows, type FlowSource } from './cluster-flows.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import type { ClusterStatus, DiffView, ExplainView, LockView, PeerView } from './cluster-views.ts';
 import { compareTables, type TableSource } from './table-diff.ts';
@@ -19,11 +20,18 @@ export class ClusterControl {
   readonly #side: ClusterSide;
   readonly #threads: Threads;
   readonly #generation: () => Generation;
+  readonly #source: FlowSource;
 
-  constructor(side: ClusterSide, threads: Threads, generation: () => Generation) {
-    this.#side = side;
-    this.#threads = threads;
-    this.#generation = generation;
+  constructor(options: {
+    readonly side: ClusterSide;
+    readonly threads: Threads;
+    readonly generation: () => Generation;
+    readonly source: FlowSource;
+  }) {
+    this.#side = options.side;
+    this.#threads = options.threads;
+    this.#generation = options.generation;
+    this.#source = options.source;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -38,18 +46,25 @@ export class ClusterControl {
       incarnation: this.#side.setup.incarnation,
       flood: cluster.flooding,
       floodElsewhere: up.filter((peer) => peer.flooding).map((peer) => this.#side.nameOf(peer.node)),
+      silent: Object.fromEntries(
+        peers
+          .filter(({ state }) => state !== 'up')
+          .map((peer) => [this.#side.nameOf(peer.node), whyNotUp(peer)]),
+      ),
       drift: this.#drifting(peers),
       locks: cluster.locks,
       questions: cluster.questions,
       waitingPackets: cluster.waitingPackets,
       sequence: cluster.sequence,
       asideEntries: cluster.asideEntries,
+      unsealable: sumCounters(this.#threads.counters)['cluster-refused-seal'],
       refusedConnections: { ...this.#side.links.refused },
     };
   }
 
   async peers(): Promise<PeerView[]> {
     const { peers } = await this.#threads.ask({ what: 'peers' });
+    const { cluster } = await this.#threads.ask({ what: 'cluster' });
     const drifting = this.#drifting(peers);
     return peers.map(({ node, configuration, ...rest }) => {
       const name = this.#side.nameOf(node);
@@ -58,6 +73,7 @@ export class ClusterControl {
         name,
         address: address === undefined ? '' : formatAddress(address),
         ...rest,
+        sent: cluster.sequence,
         configuration: configuration.toString(16).padStart(8, '0'),
         drift: drifting.includes(name),
       };
@@ -69,9 +85,13 @@ export class ClusterControl {
     return locks.map((lock) => this.#lock(lock));
   }
 
-  /** @param text `tcp 198.51.100.7:40000 > 192.0.2.10:80` @throws LatchwayError usage */
-  async explain(text: string): Promise<ExplainView[]> {
-    const packet = parsePacket(text);
+  flows(filter: FlowFilter): ClusterFlows {
+    const { setup, links } = this.#side;
+    const { self, peers } = setup;
+    return new ClusterFlows({ self, peers, links, threads: this.#threads, source: this.#source, filter });
+  }
+
+  async explain(packet: ExplainedPacket): Promise<ExplainView[]> {
     const { explained } = await this.#threads.ask({ what: 'explain', packet });
     const own = this.#explained(this.#side.setup.self, explained);
     const others = this.#side.setup.peers.map(async (peer): Promise<ExplainView> => {
@@ -162,22 +182,8 @@ export class ClusterControl {
   }
 }
 
-/** @throws LatchwayError usage */
-function parsePacket(text: string): ExplainedPacket {
-  const match = /^\s*(tcp|udp)\s+(\S+)\s*>\s*(\S+?)(\s+(syn|ack))?\s*$/i.exec(text);
-  const client = match === null ? undefined : parseEndpoint(match[2]!);
-  const vip = match === null ? undefined : parseEndpoint(match[3]!);
-  if (match === null || client === undefined || vip === undefined) {
-    const detail = `'${text}' is no packet: write it as 'tcp 198.51.100.7:40000 > 192.0.2.10:80', IPv6 addresses in brackets; 'ack' at the end for one that opens nothing`;
-    throw new LatchwayError({ code: 'usage', detail });
-  }
-  const tcp = match[1]!.toLowerCase() === 'tcp';
-  return {
-    protocol: tcp ? PROTOCOL_TCP : PROTOCOL_UDP,
-    client: client.address.words,
-    clientPort: client.port,
-    vip: vip.address.words,
-    vipPort: vip.port,
-    opens: !tcp || match[5]?.toLowerCase() !== 'ack',
-  };
+function whyNotUp(peer: PeerState): string {
+  if (peer.incarnation === '') return 'never heard';
+  if (peer.state === 'one-way') return 'is heard, and does not hear this one';
+  return peer.state === 'stopped' ? 'has stopped' : 'is silent';
 }

@@ -12,6 +12,8 @@ export interface ClusterStatus {
   /** New flows are forwarded by hash, without an entry. */
   readonly flood: boolean;
   readonly floodElsewhere: readonly string[];
+  /** Dispatchers that are not up: name to what is known of them. */
+  readonly silent: Readonly<Record<string, string>>;
   /** Dispatchers whose configuration differs from ours. */
   readonly drift: readonly string[];
   readonly locks: number;
@@ -20,6 +22,8 @@ export interface ClusterStatus {
   readonly sequence: number;
   /** Entries of services or servers that this configuration does not know. */
   readonly asideEntries: number;
+  /** Datagrams on the cluster's UDP port that no key opens. */
+  readonly unsealable: number;
   /** Connections on the cluster's TCP port that were refused, by why. */
   readonly refusedConnections: Readonly<Record<string, number>>;
 }
@@ -27,6 +31,8 @@ export interface ClusterStatus {
 export type PeerView = Omit<PeerState, 'node' | 'configuration'> & {
   readonly name: string;
   readonly address: string;
+  /** Last sequence of our own broadcast stream: what it should have heard of us. */
+  readonly sent: number;
   /** 8 hexadecimal digits. */
   readonly configuration: string;
   readonly drift: boolean;

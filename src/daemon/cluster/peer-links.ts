@@ -3,6 +3,7 @@
  *
  *     asks { "what": "copy" }             pieces of records, then the end with the vector that the copy includes
  *     asks { "what": "explain", ... }     one answer
+ *     asks { "what": "known", "keys": [] }   one answer; the same connection may ask again
  *     asks { "what": "peers" | "locks" | "cluster" }
  *
  * Both ends are main threads; the dispatcher thread is asked piece by piece, the next one when there is room on the wire.
@@ -11,11 +12,14 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { z } from 'zod';
 import { LatchwayError } from '../../base/fault.ts';
 import type { VectorPart } from '../../cluster/joining.ts';
+import { KIND_FLOW, KIND_SESSION } from '../../cluster/session-key.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Log } from '../log.ts';
+import { MAX_KEYS } from '../member/answers.ts';
 import type { MemberAddress, MemberSetup } from '../member/setup.ts';
 import type { ThreadAnswer, ThreadQuestion } from '../threads/messages.ts';
 import type { Threads } from '../threads/threads.ts';
+import { Conversation } from './conversation.ts';
 import { FRAME_ANSWER, FRAME_END, FRAME_PIECE, FRAME_REQUEST, PeerStream } from './peer-stream.ts';
 
 /** Connections of others at one time: a copy and some questions of each dispatcher. */
@@ -24,11 +28,22 @@ const CONNECT_MS = 2_000;
 
 const WORDS = z.tuple([z.uint32(), z.uint32(), z.uint32(), z.uint32()]);
 const PORT = z.int().min(0).max(65_535);
+const KEY = z.tuple([
+  z.uint32(),
+  z.int().min(KIND_FLOW).max(KIND_SESSION),
+  z.uint32(),
+  z.uint32(),
+  z.uint32(),
+  z.uint32(),
+  PORT,
+  PORT,
+]);
 const QUESTION: z.ZodType<ThreadQuestion> = z.discriminatedUnion('what', [
   z.strictObject({ what: z.literal('copy'), cursor: z.literal(0) }),
   z.strictObject({ what: z.literal('peers') }),
   z.strictObject({ what: z.literal('locks') }),
   z.strictObject({ what: z.literal('cluster') }),
+  z.strictObject({ what: z.literal('known'), keys: z.array(KEY).max(MAX_KEYS) }),
   z.strictObject({
     what: z.literal('explain'),
     packet: z.strictObject({
@@ -132,36 +147,41 @@ export class PeerLinks {
     throw new Error('the connection ended without an answer');
   }
 
-  /** The table of another dispatcher, as pieces of records. @throws Error when it ends before its end */
-  async *table(peer: MemberAddress): AsyncGenerator<Buffer> {
-    let ended = false;
-    for await (const frame of this.#ask(peer, { what: 'copy', cursor: 0 })) {
-      if (frame.kind === FRAME_PIECE) yield frame.body;
-      ended ||= frame.kind === FRAME_END;
-    }
-    if (!ended) throw new Error('the connection ended before the table did');
+  /** A connection for many questions, opened with the first one and anew after a failure. */
+  converse(peer: MemberAddress): Conversation {
+    return new Conversation(() => this.#connect(peer));
   }
 
+  /** The table of another dispatcher, as pieces of records. @throws Error when it ends before its end */
+  async *table(peer: MemberAddress): AsyncGenerator<Buffer> {
+    for await (const frame of this.#ask(peer, { what: 'copy', cursor: 0 })) {
+      if (frame.kind === FRAME_PIECE) yield frame.body;
+    }
+  }
+
+  /** What comes, up to the end that the other says. @throws Error when the connection ends before */
   async *#ask(peer: MemberAddress, question: ThreadQuestion): AsyncGenerator<{ kind: number; body: Buffer }> {
-    const socket = connect({
-      host: formatAddress(peer.address),
-      port: this.#setup.port,
-      localAddress: formatAddress(this.#setup.self.address),
-      timeout: CONNECT_MS,
-    });
-    const stream = this.#stream(socket, true, (node) => node === peer.node);
+    const stream = this.#connect(peer);
     try {
       await stream.send(FRAME_REQUEST, JSON.stringify(question));
       for (let frame = await stream.next(); frame !== undefined; frame = await stream.next()) {
         yield frame;
         if (frame.kind === FRAME_END) return;
       }
-      if (stream.fault !== undefined)
-        throw new Error(`what came is not sealed as it should be: ${stream.fault}`);
+      throw new Error(stream.whyEnded);
     } finally {
       stream.close();
-      this.#open.delete(stream);
     }
+  }
+
+  #connect(peer: MemberAddress): PeerStream {
+    const socket = connect({
+      host: formatAddress(peer.address),
+      port: this.#setup.port,
+      localAddress: formatAddress(this.#setup.self.address),
+      timeout: CONNECT_MS,
+    });
+    return this.#stream(socket, true, (node) => node === peer.node);
   }
 
   async #serve(socket: Socket): Promise<void> {
@@ -169,20 +189,17 @@ export class PeerLinks {
       this.#setup.peers.some((peer) => peer.node === node),
     );
     try {
-      const frame = await stream.next();
-      if (frame === undefined || frame.kind !== FRAME_REQUEST) {
-        this.#refuse(stream.fault ?? 'no-request');
-        return;
+      let frame = await stream.next();
+      if (frame?.kind !== FRAME_REQUEST) return this.#refuse(stream.fault ?? 'no-request');
+      // The other end closes when it has read all that it wants.
+      for (; frame !== undefined; frame = await stream.next()) {
+        const question = QUESTION.safeParse(frame.kind === FRAME_REQUEST ? parseJson(frame.body) : undefined);
+        if (!question.success) return this.#refuse('bad-request');
+        if (question.data.what === 'copy') await this.#serveCopy(stream);
+        else await stream.send(FRAME_ANSWER, JSON.stringify(await this.#threads.ask(question.data)));
       }
-      const question = QUESTION.safeParse(parseJson(frame.body));
-      if (!question.success) this.#refuse('bad-request');
-      else if (question.data.what === 'copy') await this.#serveCopy(stream);
-      else await stream.send(FRAME_ANSWER, JSON.stringify(await this.#threads.ask(question.data)));
-      // The other end closes when it has read the end.
-      await stream.next();
     } finally {
       stream.close();
-      this.#open.delete(stream);
     }
   }
 
@@ -207,6 +224,7 @@ export class PeerLinks {
       isKnown,
     });
     this.#open.add(stream);
+    socket.once('close', () => this.#open.delete(stream));
     return stream;
   }
 

@@ -32,6 +32,7 @@ export class PeerStream {
   readonly #frames: Frame[] = [];
   #wake: () => void = () => {};
   #ended = false;
+  #why: string | undefined;
   fault: StreamFault | undefined;
 
   constructor(options: {
@@ -45,9 +46,15 @@ export class PeerStream {
     this.#socket = socket;
     this.#sealed = new SealedStream({ ...options, nonce: randomBytes(16) });
     socket.setNoDelay(true);
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.setTimeout(IDLE_MS, () => {
+      this.#why ??= `silent for ${IDLE_MS / 1000} s`;
+      socket.destroy();
+    });
     socket.on('data', (bytes) => this.#take(bytes));
-    socket.on('error', () => this.#end());
+    socket.on('error', (error) => {
+      this.#why ??= reasonOf(error);
+      this.#end();
+    });
     socket.on('close', () => this.#end());
     socket.write(this.#sealed.hello());
   }
@@ -55,6 +62,15 @@ export class PeerStream {
   /** The other end; undefined before its hello. */
   get peer(): Life | undefined {
     return this.#sealed.peer;
+  }
+
+  /** Why the connection has ended, for a person who waited for an answer. */
+  get whyEnded(): string {
+    if (this.fault !== undefined) return `what came is not sealed as it should be (${this.fault})`;
+    if (this.#why !== undefined) return this.#why;
+    return this.#sealed.proven
+      ? 'it closed the connection'
+      : 'it closed the connection unanswered: it may have another cluster key, or not name this dispatcher';
   }
 
   /** The next message, or undefined when the connection has ended. */
@@ -73,7 +89,7 @@ export class PeerStream {
   /** Sends a message; resolves when there is room for more. @throws Error when the connection has ended */
   async send(kind: number, body: Uint8Array | string): Promise<void> {
     while (this.#sealed.peer === undefined && !this.#ended) await this.#change();
-    if (this.#ended) throw new Error('the connection has ended');
+    if (this.#ended) throw new Error(this.whyEnded);
     const bytes = Buffer.concat([Buffer.of(kind), typeof body === 'string' ? Buffer.from(body) : body]);
     if (this.#socket.write(this.#sealed.seal(bytes))) return;
     await new Promise<void>((resolve) => {
@@ -116,5 +132,17 @@ export class PeerStream {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'nobody listens there (ECONNREFUSED)';
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return `it cannot be reached (${error.code})`;
+    default:
+      return error.message;
   }
 }

@@ -95,6 +95,22 @@ export interface FlowView {
   readonly ageMs: number;
 }
 
+/** A flow of the cluster. What is shown of it is what the first that knows it says, the asked dispatcher before all others. */
+export interface ClusterFlowView extends FlowView {
+  /** Names of the dispatchers that have an entry for it. */
+  readonly knownBy: readonly string[];
+  /** Those among them that name another server, or mean another connection: name to what they say. */
+  readonly differs: Readonly<Record<string, string>>;
+  /** Dispatchers that did not answer: what they know is not known. */
+  readonly unanswered: readonly string[];
+}
+
+export interface ClusterFlowList {
+  flows(): AsyncIterable<ClusterFlowView>;
+  /** Name to why; complete when all flows have been read. */
+  readonly unanswered: Readonly<Record<string, string>>;
+}
+
 /** Which flows; what is undefined does not restrict. Session entries are shown only when `state` asks for them. */
 export interface FlowFilter {
   readonly service: string | undefined;
@@ -132,6 +148,8 @@ export interface ControlTarget {
   servers(): readonly ServerView[];
   /** Entries that match, in any order, made one at a time as they are asked for; ended early by `return()`. */
   flows(filter: FlowFilter): AsyncIterable<FlowView> | Iterable<FlowView>;
+  /** The same of all dispatchers, each flow once. @throws LatchwayError daemon-refused for a dispatcher alone */
+  clusterFlows(filter: FlowFilter): ClusterFlowList;
   /** @returns the server after the change. */
   setServer(service: string, server: string, change: ServerChange): Promise<ServerView>;
   /** Rereads the configuration, as SIGHUP does; on a fault nothing changes. */

@@ -8,8 +8,19 @@ import { configHash } from '../config/config.ts';
 import type { Daemon } from '../daemon.ts';
 import type { ServerChange } from '../pool/pool.ts';
 import { VERSION } from '../version.ts';
-import type { ControlTarget, FlowFilter, FlowView, ReloadView, ServerView, StatusView } from './control.ts';
-import { flowViews, serverView } from './views.ts';
+import type {
+  ClusterFlowList,
+  ControlTarget,
+  FlowFilter,
+  FlowView,
+  ReloadView,
+  ServerView,
+  StatusView,
+} from './control.ts';
+import { explainAlone } from './explain-alone.ts';
+import { parseExplained } from './explained-packet.ts';
+import { findFlows, flowView } from './flow-views.ts';
+import { serverView } from './views.ts';
 
 export class DaemonControl implements ControlTarget {
   readonly #daemon: Daemon;
@@ -18,7 +29,9 @@ export class DaemonControl implements ControlTarget {
   constructor(daemon: Daemon) {
     this.#daemon = daemon;
     const { cluster, threads } = daemon;
-    this.#cluster = cluster && new ClusterControl(cluster, threads, () => daemon.generation);
+    this.#cluster =
+      cluster &&
+      new ClusterControl({ side: cluster, threads, generation: () => daemon.generation, source: daemon });
   }
 
   status(): StatusView {
@@ -72,8 +85,9 @@ export class DaemonControl implements ControlTarget {
     return (await this.#cluster?.locks()) ?? [];
   }
 
-  explain(packet: string): Promise<readonly ExplainView[]> {
-    return this.#inCluster().explain(packet);
+  async explain(text: string): Promise<readonly ExplainView[]> {
+    const packet = parseExplained(text);
+    return (await this.#cluster?.explain(packet)) ?? [explainAlone(this.#daemon, packet)];
   }
 
   diff(): Promise<DiffView> {
@@ -100,8 +114,14 @@ export class DaemonControl implements ControlTarget {
     );
   }
 
-  flows(filter: FlowFilter): Iterable<FlowView> {
-    return flowViews(this.#daemon.pool, this.#daemon.table, filter, this.#daemon.now());
+  *flows(filter: FlowFilter): Generator<FlowView> {
+    const { pool, table } = this.#daemon;
+    const now = this.#daemon.now();
+    for (const found of findFlows(pool, table, filter)) yield flowView(found, now);
+  }
+
+  clusterFlows(filter: FlowFilter): ClusterFlowList {
+    return this.#inCluster().flows(filter);
   }
 
   async setServer(service: string, server: string, change: ServerChange): Promise<ServerView> {

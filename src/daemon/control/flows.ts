@@ -22,12 +22,17 @@ export interface FlowQuery {
   readonly limit: number;
   /** `json`: one array, one element a line. `ndjson`: one object a line. */
   readonly format: 'json' | 'ndjson';
+  /** Of all dispatchers, merged. */
+  readonly cluster: boolean;
 }
 
-const QUERY_KEYS = ['service', 'server', 'state', 'client', 'limit', 'format'];
+const QUERY_KEYS = ['service', 'server', 'state', 'client', 'limit', 'format', 'cluster'];
+
+/** Trailer of the answer about a cluster: JSON, dispatchers that did not answer and why. */
+export const UNANSWERED_TRAILER = 'latchway-unanswered';
 
 /**
- * Reads `service=web&server=s1&state=established&client=198.51.100.0/24&limit=10&format=ndjson`.
+ * Reads `service=web&server=s1&state=established&client=198.51.100.0/24&limit=10&format=ndjson&cluster=true`.
  * @throws LatchwayError `usage` with one line
  */
 export function parseFlowQuery(params: URLSearchParams): FlowQuery {
@@ -37,7 +42,11 @@ export function parseFlowQuery(params: URLSearchParams): FlowQuery {
   const text = (key: string): string | undefined => params.get(key) ?? undefined;
   const format = text('format') ?? 'json';
   if (format !== 'json' && format !== 'ndjson') throw usage(`format must be json or ndjson, not '${format}'`);
+  const cluster = text('cluster') ?? 'false';
+  if (cluster !== 'true' && cluster !== 'false')
+    throw usage(`cluster must be true or false, not '${cluster}'`);
   return {
+    cluster: cluster === 'true',
     filter: {
       service: text('service'),
       server: text('server'),
@@ -81,12 +90,14 @@ function parseClient(text: string | undefined): ClientFilter | undefined {
 
 /**
  * Sends flows as they come; ends the stream. Stops pulling as soon as the reader is gone.
+ * @param beforeEnd called when all was sent, before the end is
  * @throws what the flows throw
  */
 export async function writeFlows(
   flows: AsyncIterable<FlowView> | Iterable<FlowView>,
   query: Pick<FlowQuery, 'limit' | 'format'>,
   out: Writable,
+  beforeEnd: () => void = () => {},
 ): Promise<void> {
   const array = query.format === 'json';
   let chunk = array ? '[' : '';
@@ -100,6 +111,7 @@ export async function writeFlows(
     }
     if (count >= query.limit) break;
   }
+  beforeEnd();
   out.end(array ? `${chunk}\n]\n` : chunk);
 }
 

@@ -4,7 +4,7 @@
  *     GET   /status                    FullStatusView
  *     GET   /counters                  { name: number }
  *     GET   /servers                   ServerView[]
- *     GET   /flows?service=&server=&state=&client=&limit=&format=json|ndjson
+ *     GET   /flows?service=&server=&state=&client=&limit=&format=json|ndjson&cluster=true|false
  *     GET   /peers, /locks             PeerView[], LockView[]
  *     GET   /explain?packet=           ExplainView[]
  *     GET   /diff                      DiffView
@@ -22,7 +22,7 @@ import { LatchwayError } from '../../base/fault.ts';
 import type { Log } from '../log.ts';
 import type { ServerChange } from '../pool/pool.ts';
 import type { ControlTarget } from './control.ts';
-import { parseFlowQuery, writeFlows } from './flows.ts';
+import { parseFlowQuery, UNANSWERED_TRAILER, writeFlows } from './flows.ts';
 import { listenControl } from './listen.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 
@@ -157,9 +157,16 @@ async function sendFlows(
 ): Promise<void> {
   const query = parseFlowQuery(params);
   const type = query.format === 'json' ? 'application/json' : 'application/x-ndjson';
-  const flows = target.flows(query.filter);
-  response.writeHead(200, { 'content-type': type });
-  await writeFlows(flows, query, response);
+  if (!query.cluster) {
+    const flows = target.flows(query.filter);
+    response.writeHead(200, { 'content-type': type });
+    return writeFlows(flows, query, response);
+  }
+  const list = target.clusterFlows(query.filter);
+  response.writeHead(200, { 'content-type': type, trailer: UNANSWERED_TRAILER });
+  await writeFlows(list.flows(), query, response, () =>
+    response.addTrailers({ [UNANSWERED_TRAILER]: JSON.stringify(list.unanswered) }),
+  );
 }
 
 async function sendMetrics(response: ServerResponse, metrics: Metrics): Promise<void> {

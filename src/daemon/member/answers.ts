@@ -5,10 +5,12 @@ export interface PeerState {
   readonly node: number;
   /** `up`: both directions work. `one-way`: it is heard and does not hear us. `silent`: not heard. `stopped`: known to be. */
   readonly state: 'up' | 'one-way' | 'silent' | 'stopped';
+  /** Up, and knows the table. */
   readonly ready: boolean;
   readonly flooding: boolean;
   /** 32 hexadecimal digits, or '' while no life of it is believed. */
   readonly incarnation: string;
+  /** Since it was last heard; while no life of it is believed, since our start. */
   readonly lastHeardMs: number;
   /** Last sequence of its broadcast stream that was heard. */
   readonly sequence: number;
@@ -73,4 +75,18 @@ export interface Explained {
   readonly server: number;
   /** Of `tunnel`; 0 when none is named. */
   readonly dispatcher: number;
+}
+
+/** Keys of one question about entries. */
+export const MAX_KEYS = 512;
+
+/** Key of an entry: id of the service, kind, four words of the client (host order), its port, port of the VIP. */
+export type PlainKey = readonly [number, number, number, number, number, number, number, number];
+
+/** What a dispatcher has under a key. */
+export interface KnownEntry {
+  /** Id of the server. */
+  readonly server: number;
+  /** The client's initial sequence number; 0 for UDP and sessions. */
+  readonly isn: number;
 }

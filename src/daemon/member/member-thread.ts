@@ -13,7 +13,14 @@ import { TunnelSocket } from '../../io/tunnel-socket.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
 import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../threads/messages.ts';
 import { Member, type MemberEvent } from './member.ts';
-import { clusterState, copyPiece, explainPacket, lockStates, peerStates } from './member-views.ts';
+import {
+  clusterState,
+  copyPiece,
+  explainPacket,
+  knownEntries,
+  lockStates,
+  peerStates,
+} from './member-views.ts';
 import type { MemberSetup } from './setup.ts';
 
 const SENT = COUNTER['cluster-datagrams-sent'];
@@ -173,6 +180,8 @@ export class MemberThread {
         return { what: 'locks', locks: lockStates(member, now) };
       case 'cluster':
         return { what: 'cluster', cluster: clusterState(member) };
+      case 'known':
+        return { what: 'known', entries: knownEntries(member, question.keys) };
       case 'explain': {
         const { vip, vipPort, protocol } = question.packet;
         const [v0, v1, v2, v3] = vip;

@@ -9,7 +9,15 @@ import type { Member as Peer } from '../../cluster/membership.ts';
 import { MAX_RECORD_SIZE } from '../../cluster/message-layout.ts';
 import { RecordWriter } from '../../cluster/messages.ts';
 import { KIND_FLOW, KIND_SESSION, SessionKey } from '../../cluster/session-key.ts';
-import type { ClusterState, Explained, ExplainedPacket, LockState, PeerState } from './answers.ts';
+import type {
+  ClusterState,
+  Explained,
+  ExplainedPacket,
+  KnownEntry,
+  LockState,
+  PeerState,
+  PlainKey,
+} from './answers.ts';
 import type { Member } from './member.ts';
 
 /** Rows of one piece of a copy. */
@@ -19,7 +27,7 @@ export function peerStates(member: Member, now: number): PeerState[] {
   return [...member.node.membership.members.values()].map((peer) => ({
     node: peer.peer.node,
     state: stateOf(peer),
-    ready: peer.peer.ready,
+    ready: isLive(peer.peer) && peer.peer.ready,
     flooding: peer.peer.flooding,
     incarnation: peer.incarnation,
     lastHeardMs: Math.round(now - peer.heardAt),
@@ -108,6 +116,20 @@ export function copyPiece(member: Member, cursor: number): { bytes: Uint8Array; 
     writer.write(entries.record(entry, 'copy', 0)),
   );
   return { bytes: Uint8Array.from(writer.writer.bytes.subarray(0, writer.end)), cursor: next };
+}
+
+export function knownEntries(member: Member, keys: readonly PlainKey[]): (KnownEntry | null)[] {
+  return keys.map(([service, kind, c0, c1, c2, c3, clientPort, vipPort]) => {
+    const key = new SessionKey(
+      service,
+      kind === KIND_SESSION ? KIND_SESSION : KIND_FLOW,
+      [c0, c1, c2, c3],
+      clientPort,
+      vipPort,
+    );
+    const entry = member.store.find(key);
+    return entry === undefined ? null : { server: entry.server, isn: entry.isn };
+  });
 }
 
 /** Which rule of the design would apply to a packet now, and where it would go. Changes nothing. */

@@ -11,7 +11,15 @@ import type { VectorPart } from '../../cluster/joining.ts';
 import type { PeerChange } from '../../cluster/membership.ts';
 import type { TableBuffers } from '../../table/shared-table.ts';
 import type { TableFileResult } from '../../table/table-decoder.ts';
-import type { ClusterState, Explained, ExplainedPacket, LockState, PeerState } from '../member/answers.ts';
+import type {
+  ClusterState,
+  Explained,
+  ExplainedPacket,
+  KnownEntry,
+  LockState,
+  PeerState,
+  PlainKey,
+} from '../member/answers.ts';
 import type { MemberSetup } from '../member/setup.ts';
 
 /** What every packet thread gets as `workerData`. Descriptors belong to the main thread; the worker uses their numbers. */
@@ -83,6 +91,8 @@ export type ThreadQuestion =
   | { readonly what: 'peers' }
   | { readonly what: 'locks' }
   | { readonly what: 'cluster' }
+  /** What is known under some keys, MAX_KEYS at most. */
+  | { readonly what: 'known'; readonly keys: readonly PlainKey[] }
   | { readonly what: 'explain'; readonly packet: ExplainedPacket };
 
 /** What it answers: plain data. */
@@ -93,6 +103,8 @@ export type ThreadAnswer =
   | { readonly what: 'peers'; readonly peers: readonly PeerState[] }
   | { readonly what: 'locks'; readonly locks: readonly LockState[] }
   | { readonly what: 'cluster'; readonly cluster: ClusterState }
+  /** In the order of the keys; null: nothing is known under it. */
+  | { readonly what: 'known'; readonly entries: readonly (KnownEntry | null)[] }
   | { readonly what: 'explain'; readonly explained: Explained };
 
 export type FromThread =

@@ -25,12 +25,15 @@ const COMMANDS = [
   'flows',
   'locks',
   'peers',
+  'explain',
+  'diff',
   'counters',
   'reload',
   'capture',
   'decode',
+  'simulate',
 ];
-const VIEWS = ['status', 'servers', 'flows', 'locks', 'peers', 'counters', 'reload'];
+const VIEWS = ['status', 'servers', 'flows', 'locks', 'peers', 'diff', 'counters', 'reload'];
 
 describe('help', () => {
   test('of the program names every command and the exit codes', async () => {
@@ -78,6 +81,13 @@ describe('wrong usage is exit code 2, with a line on standard error', () => {
     [['flows', '--limit', 'many'], /^limit must be a whole number from 1, not 'many'/],
     [['flows', '--state', 'open'], /^state must be one of opening/],
     [['flows', '--client', '10.0.0'], /^client must be an address/],
+    [['explain'], /^error: missing required argument 'PACKET'/],
+    [
+      ['explain', 'tcp 198.51.100.7 > 192.0.2.10:80'],
+      /^'tcp 198.51.100.7 > 192.0.2.10:80' is no packet: write it/,
+    ],
+    [['explain', 'tcp 198.51.100.7:1 > [2001:db8::1]:80'], /is no packet: its addresses are of two families/],
+    [['explain', 'udp 198.51.100.7:1 > 192.0.2.10:53 ack'], /is no packet: UDP has no ack/],
     [['capture', '--count', '0'], /^error: --count must be a whole number from 1, not '0'/],
     [['status', '--node', 'a/b'], /^error: --node must be a name/],
   ])('%j', async (args, line) => {
@@ -94,7 +104,13 @@ describe('wrong usage is exit code 2, with a line on standard error', () => {
 });
 
 describe('no daemon is exit code 3, with one line', () => {
-  test.each([...VIEWS.map((view) => [view]), ['server', 'web/s1', '--drain']])('%s', async (...args) => {
+  const EXPLAIN = ['explain', 'tcp 198.51.100.7:1 > 192.0.2.10:80'];
+  test.each([
+    ...VIEWS.map((view) => [view]),
+    ['server', 'web/s1', '--drain'],
+    ['flows', '--cluster'],
+    EXPLAIN,
+  ])('%s', async (...args) => {
     const socket = join(folder, 'none.sock');
     const { code, stdout, stderr } = await runProgram([...args, '--socket', socket]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });

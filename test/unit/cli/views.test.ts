@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../src/base/fault.ts';
+import type { ClusterStatus, PeerView } from '../../../src/daemon/cluster/cluster-views.ts';
 import type { ControlTarget } from '../../../src/daemon/control/control.ts';
 import { type ControlServer, startControl } from '../../../src/daemon/control/server.ts';
 import { fakeTarget, flow, keptLog, SERVERS, STATUS } from '../../support/control-target.ts';
@@ -126,7 +127,90 @@ describe('JSON', () => {
   });
 });
 
+const PEER: PeerView = {
+  ...{ name: 'd2', address: '10.0.9.2', state: 'up', ready: true, flooding: false },
+  ...{ incarnation: 'ab'.repeat(16), lastHeardMs: 42, sent: 7, sequence: 9, received: 8, missing: 1 },
+  ...{ lost: 0, repaired: 2, version: 1, configuration: '0badcafe', drift: false },
+};
+
+describe('in a cluster', () => {
+  test('peers: what is not as it should be has a note', async () => {
+    const never = { ...PEER, name: 'd3', state: 'silent', ready: false, incarnation: '' } as const;
+    const target: ControlTarget = {
+      ...fakeTarget(),
+      peers: async () => [
+        PEER,
+        never,
+        { ...PEER, name: 'd4', drift: true, flooding: true, lastHeardMs: 75_000 },
+      ],
+    };
+    const { stdout } = await ask(target, 'peers');
+    const rows = squeeze(stdout).slice(1, -1);
+    expect(rows[0]).toBe('d2 10.0.9.2 up yes 42ms 7 9 8 1 0 2 abababab');
+    expect(rows[1]).toMatch(
+      /^d3 10.0.9.2 silent no never .* not running, unreachable on its UDP port, or with/,
+    );
+    expect(rows[2]).toMatch(/1m 15s .* flood, other configuration \(0badcafe\)$/);
+  });
+
+  test('status: who is not up, and why', async () => {
+    const cluster: ClusterStatus = {
+      ...{
+        dispatchers: 3,
+        up: 2,
+        ready: 1,
+        joining: 'copying',
+        incarnation: '',
+        flood: true,
+        floodElsewhere: ['d2'],
+      },
+      ...{
+        silent: { d3: 'is silent' },
+        drift: ['d2'],
+        locks: 1,
+        questions: 2,
+        waitingPackets: 3,
+        sequence: 4,
+      },
+      ...{ asideEntries: 0, unsealable: 5, refusedConnections: {} },
+    };
+    const { stdout } = await ask({ ...fakeTarget(), cluster: async () => cluster }, 'status');
+    expect(squeeze(stdout).slice(10, 16)).toEqual([
+      'cluster: 2 of 3 dispatchers up, 1 ready; 1 locks, 2 questions, 3 packets wait',
+      'joining: copies the table of another dispatcher',
+      'dispatcher: d3 is silent',
+      'flood: new flows go by hash: here, d2',
+      'drift: d2 has another configuration: compare the files',
+      'refused: 5 datagrams that no key here opens: another key-file, or a stranger',
+    ]);
+  });
+
+  test('flows of all: one that does not answer is named at the end, exit code 1', async () => {
+    const merged = { ...flow(0), knownBy: ['d1', 'd2'], differs: { d2: 's9' }, unanswered: ['d3'] };
+    const target: ControlTarget = {
+      ...fakeTarget(),
+      clusterFlows: () => ({
+        unanswered: { d3: 'silent for 5 s' },
+        async *flows() {
+          yield merged;
+        },
+      }),
+    };
+    const table = await ask(target, 'flows', '--cluster');
+    expect(table).toMatchObject({ code: 1, stderr: 'd3 does not answer: silent for 5 s\n' });
+    expect(squeeze(table.stdout)[1]).toMatch(/ 0s 0s d1, d2 says s9, d3 is silent$/);
+    const json = await runProgram(['flows', '--cluster', '--json', '--socket', SOCKET]);
+    expect(json).toMatchObject({ code: 1, stderr: 'd3 does not answer: silent for 5 s\n' });
+    expect(JSON.parse(json.stdout)).toEqual([merged]);
+  });
+});
+
 describe('without a cluster', () => {
+  test('flows of all are refused, in words', async () => {
+    const { code, stdout, stderr } = await ask(fakeTarget(), 'flows', '--cluster');
+    expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: 'this dispatcher is alone\n' });
+  });
+
   test.each([
     ['locks', 'no client locks\n'],
     ['peers', 'no other dispatcher: this one is alone\n'],

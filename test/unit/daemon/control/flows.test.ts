@@ -14,14 +14,16 @@ describe('the query', () => {
       filter: { service: undefined, server: undefined, state: undefined, client: undefined },
       limit: Number.POSITIVE_INFINITY,
       format: 'json',
+      cluster: false,
     });
   });
 
   test('every key', () => {
-    expect(query('service=web&server=s1&state=closing&limit=7&format=ndjson')).toEqual({
+    expect(query('service=web&server=s1&state=closing&limit=7&format=ndjson&cluster=true')).toEqual({
       filter: { service: 'web', server: 's1', state: 'closing', client: undefined },
       limit: 7,
       format: 'ndjson',
+      cluster: true,
     });
   });
 
@@ -30,6 +32,7 @@ describe('the query', () => {
     ['limit=x', "limit must be a whole number from 1, not 'x'"],
     ['state=free', "state must be one of opening, established, closing, udp, session, not 'free'"],
     ['client=10.0.0.0/33', "client must be an address, address:port or a prefix, not '10.0.0.0/33'"],
+    ['cluster=yes', "cluster must be true or false, not 'yes'"],
     ['format=xml', "format must be json or ndjson, not 'xml'"],
     ['sevrice=web', /^unknown parameter 'sevrice'/],
   ])('%s is refused', (text, message) => {
