@@ -29,6 +29,8 @@ constexpr Verb kVerbs[] = {
     {"socketOption", socket_option},
     {"socketDevice", socket_device},
     {"socketBind", socket_bind},
+    {"socketJoin", socket_join},
+    {"socketGroupInterface", socket_group_interface},
     {"socketPort", socket_port},
     {"sendBatch", send_batch},
     {"receiveBatch", receive_batch},

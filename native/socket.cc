@@ -1,4 +1,4 @@
-// UDP and raw sockets: open, options, bind. Which options a socket needs is TypeScript's to say (src/io/socket.ts).
+// UDP and raw sockets: open, options, bind, multicast groups. Which options a socket needs is TypeScript's to say (src/io/socket.ts).
 #include <linux/if.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -77,6 +77,51 @@ napi_value socket_port(napi_env env, napi_callback_info info) {
   return make_integer(env, static_cast<int32_t>(unpack_address(address, words)));
 }
 
+// socketJoin(fd, family, group words, interface index) -> 0 or -errno: IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP
+napi_value socket_join(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  const int fd = arguments.integer(0);
+  const int family = arguments.integer(1);
+  const View<uint32_t> words = arguments.naturals(2);
+  const int interface = arguments.integer(3);
+  if (!arguments.valid() || words.size < kAddressWords || interface <= 0) return make_integer(env, -EINVAL);
+  SocketAddress group;
+  if (pack_address(family, words.data, 0, &group) == 0) return make_integer(env, -EAFNOSUPPORT);
+  int result;
+  if (family == AF_INET) {
+    ip_mreqn request = {};
+    request.imr_multiaddr = group.v4.sin_addr;
+    request.imr_ifindex = interface;
+    result = setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+  } else {
+    ipv6_mreq request = {};
+    request.ipv6mr_multiaddr = group.v6.sin6_addr;
+    request.ipv6mr_interface = static_cast<unsigned>(interface);
+    result = setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request);
+  }
+  return make_integer(env, result == 0 ? 0 : -errno);
+}
+
+// socketGroupInterface(fd, family, interface index) -> 0 or -errno: IP_MULTICAST_IF, IPV6_MULTICAST_IF
+napi_value socket_group_interface(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  const int fd = arguments.integer(0);
+  const int family = arguments.integer(1);
+  const int interface = arguments.integer(2);
+  if (!arguments.valid() || interface <= 0) return make_integer(env, -EINVAL);
+  int result;
+  if (family == AF_INET) {
+    ip_mreqn request = {};
+    request.imr_ifindex = interface;
+    result = setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+  } else if (family == AF_INET6) {
+    result = setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &interface, sizeof interface);
+  } else {
+    return make_integer(env, -EAFNOSUPPORT);
+  }
+  return make_integer(env, result == 0 ? 0 : -errno);
+}
+
 napi_value socket_constants(napi_env env) {
   napi_value result;
   if (napi_create_object(env, &result) != napi_ok) return nullptr;
@@ -98,11 +143,17 @@ napi_value socket_constants(napi_env env) {
       {"IP_TTL", IP_TTL},
       {"IP_MTU_DISCOVER", IP_MTU_DISCOVER},
       {"IP_PMTUDISC_DONT", IP_PMTUDISC_DONT},
+      {"IP_MULTICAST_TTL", IP_MULTICAST_TTL},
+      {"IP_MULTICAST_LOOP", IP_MULTICAST_LOOP},
+      {"IP_MULTICAST_ALL", IP_MULTICAST_ALL},
       {"IPPROTO_IPV6", IPPROTO_IPV6},
       {"IPV6_V6ONLY", IPV6_V6ONLY},
       {"IPV6_UNICAST_HOPS", IPV6_UNICAST_HOPS},
       {"IPV6_MTU_DISCOVER", IPV6_MTU_DISCOVER},
       {"IPV6_PMTUDISC_DONT", IPV6_PMTUDISC_DONT},
+      {"IPV6_MULTICAST_HOPS", IPV6_MULTICAST_HOPS},
+      {"IPV6_MULTICAST_LOOP", IPV6_MULTICAST_LOOP},
+      {"IPV6_MULTICAST_ALL", IPV6_MULTICAST_ALL},
   };
   for (const auto& constant : constants) {
     napi_set_named_property(env, result, constant.name, make_integer(env, constant.value));

@@ -23,6 +23,8 @@ napi_value socket_open(napi_env env, napi_callback_info info);
 napi_value socket_option(napi_env env, napi_callback_info info);
 napi_value socket_device(napi_env env, napi_callback_info info);
 napi_value socket_bind(napi_env env, napi_callback_info info);
+napi_value socket_join(napi_env env, napi_callback_info info);
+napi_value socket_group_interface(napi_env env, napi_callback_info info);
 napi_value socket_port(napi_env env, napi_callback_info info);
 napi_value socket_constants(napi_env env);
 // datagram.cc

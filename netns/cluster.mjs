@@ -12,7 +12,7 @@
  *   client--router   198.51.100.0/24   2001:db8:c::/64   router .1, client .2
  *   router--dN       10.0.1.254 to 10.0.1.N              2001:db8:1::fe to ::N     point to point
  *   server LAN       10.0.2.0/24       2001:db8:2::/64   router .254 (::fe), server N .10+N (::10+N)
- *   hub--dN          10.0.9.254 to 10.0.9.N              2001:db8:9::fe to ::N     point to point
+ *   hub--dN          10.0.9.254 to 10.0.9.N              2001:db8:9::fe to ::N     point to point; `bridged`: one LAN
  *   VIPs             192.0.2.0/24      2001:db8:f::/64   no route: what nobody sprays is unreachable, and shows
  *
  * The default gateway of the servers is the router, which sprays what they send from their own addresses to clients;
@@ -39,6 +39,7 @@ import {
  * @property {number} [clientMtu] bytes; also of the server LAN
  * @property {number} [uplinkMtu] router to dispatchers, bytes
  * @property {number} [hubMtu] between dispatchers, bytes
+ * @property {boolean} [bridged] the hub is a bridge, so that multicast passes; cuts and wires (hub.mjs) need a router
  */
 
 const ROUTER = { 4: '10.0.1.254', 6: '2001:db8:1::fe' };
@@ -51,6 +52,8 @@ export const INSIDE = {
   6: '{ 2001:db8:1::/64, 2001:db8:2::/64, 2001:db8:9::/64, ff00::/8 }',
 };
 const CLUSTER_NETWORK = { 4: '10.0.9.0/24', 6: '2001:db8:9::/64' };
+/** A multicast group for dispatchers of a bridged hub. */
+export const CLUSTER_GROUP = { 4: '239.1.2.3', 6: 'ff12::7373' };
 /** The device of the router towards the servers. */
 export const LAN_DEVICE = 'back';
 const MAX_DISPATCHERS = 4;
@@ -108,8 +111,16 @@ function router(dispatchers, servers) {
   };
 }
 
-/** @param {string} name @returns {import('./single.mjs').Host} */
-function dispatcher(name) {
+/** @param {string} name @returns {string[]} */
+const toRoutedHub = (name) => [
+  ...pointToPoint('to-hub', both(name, clusterAddress), HUB),
+  // `onlink`: the kernel may take a moment to see that a fresh link has a carrier, and refuses IPv6 routes until then.
+  `route add ${CLUSTER_NETWORK[4]} via ${HUB[4]} dev to-hub onlink src ${clusterAddress(name, 4)}`,
+  `route add ${CLUSTER_NETWORK[6]} via ${HUB[6]} dev to-hub onlink`,
+];
+
+/** @param {string} name @param {boolean} bridged @returns {import('./single.mjs').Host} */
+function dispatcher(name, bridged) {
   return {
     name,
     sysctls: [
@@ -120,22 +131,29 @@ function dispatcher(name) {
     ],
     commands: [
       ...pointToPoint('to-router', both(name, dispatcherAddress), ROUTER),
-      ...pointToPoint('to-hub', both(name, clusterAddress), HUB),
-      // `onlink`: the kernel may take a moment to see that a fresh link has a carrier, and refuses IPv6 routes until then.
-      `route add ${CLUSTER_NETWORK[4]} via ${HUB[4]} dev to-hub onlink src ${clusterAddress(name, 4)}`,
-      `route add ${CLUSTER_NETWORK[6]} via ${HUB[6]} dev to-hub onlink`,
+      ...(bridged ? attach('to-hub', both(name, clusterAddress)) : toRoutedHub(name)),
       `route add default via ${ROUTER[4]} dev to-router onlink`,
       `route add default via ${ROUTER[6]} dev to-router onlink`,
     ],
   };
 }
 
-/** @param {readonly string[]} dispatchers @returns {import('./single.mjs').Host} */
-function hub(dispatchers) {
+/** @param {readonly string[]} dispatchers @param {boolean} bridged @returns {import('./single.mjs').Host} */
+function hub(dispatchers, bridged) {
+  const bridge = [
+    'link add lan type bridge forward_delay 0 mcast_snooping 0',
+    'link set lan up',
+    ...dispatchers.flatMap((name) => [
+      `link set ${deviceTo(name)} master lan`,
+      `link set ${deviceTo(name)} up`,
+    ]),
+  ];
   return {
     name: 'hub',
     sysctls: [...OPEN_PATHS, ...QUIET_IPV6, ...FORWARDING, ...QUICK_ICMP],
-    commands: dispatchers.flatMap((name) => pointToPoint(deviceTo(name), HUB, both(name, clusterAddress))),
+    commands: bridged
+      ? bridge
+      : dispatchers.flatMap((name) => pointToPoint(deviceTo(name), HUB, both(name, clusterAddress))),
   };
 }
 
@@ -170,6 +188,7 @@ export function cluster(options = {}) {
   const numbers = counted(options.servers ?? 4, MAX_SERVERS, 'servers');
   const servers = numbers.map((number) => `s${number}`);
   const clientMtu = options.clientMtu ?? 1500;
+  const bridged = options.bridged ?? false;
   /** @param {string} from @param {string} device @param {string} to @param {number} [mtuBytes] */
   const link = (from, device, to, mtuBytes = clientMtu) => ({
     from: /** @type {[string, string]} */ ([from, device]),
@@ -180,8 +199,8 @@ export function cluster(options = {}) {
     hosts: [
       client(),
       router(dispatchers, servers),
-      hub(dispatchers),
-      ...dispatchers.map(dispatcher),
+      hub(dispatchers, bridged),
+      ...dispatchers.map((name) => dispatcher(name, bridged)),
       ...servers.map((name, index) => server(name, index + 1)),
     ],
     links: [

@@ -25,6 +25,7 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
  * @property {import('../spraying.mjs').SprayMode} [mode]
  * @property {readonly ('web' | 'talk' | 'udp')[]} [kinds] of servers
  * @property {4 | 6} [clusterFamily] of the addresses between dispatchers
+ * @property {boolean} [bridged] the network between dispatchers is one LAN, on which multicast works, and `hub` can do nothing
  */
 
 /** Settings of clusters whose members share the cores of one machine, where 20 ms without a turn are nothing unusual. */
@@ -78,6 +79,7 @@ export class ClusterLab {
       dispatchers: options.dispatchers,
       servers,
       offloads: options.offloads ?? 'off',
+      bridged: options.bridged ?? false,
     });
     try {
       this.spraying = new Spraying(this.lab, options.mode);

@@ -1,5 +1,6 @@
 /** What `latchway check` does: reads the file, asks the host where that is wanted, and prints what came of it. */
 import { type ConfigFault, LatchwayError } from '../base/fault.ts';
+import type { ClusterConfig } from '../daemon/config/cluster.ts';
 import { type Config, chooseNode, configHash, loadConfig } from '../daemon/config/config.ts';
 import type { ServiceConfig } from '../daemon/config/services.ts';
 import { formatDuration, formatPorts } from '../daemon/config/units.ts';
@@ -59,9 +60,19 @@ function summary(config: Config) {
   return {
     file: config.file,
     hash: configHash(config),
+    cluster: config.cluster && clusterSummary(config.cluster),
     device: config.device,
     table: config.table,
     services: config.services.map(serviceSummary),
+  };
+}
+
+function clusterSummary({ name, port, multicast, dispatchers }: ClusterConfig) {
+  return {
+    cluster: name,
+    port,
+    multicast: multicast === undefined ? null : formatAddress(multicast),
+    dispatchers: Object.fromEntries(dispatchers.map((one) => [one.name, formatAddress(one.address)])),
   };
 }
 
@@ -86,12 +97,18 @@ function serviceSummary(service: ServiceConfig) {
 }
 
 function describe(config: Config): string[] {
-  const { file, hash, device, table, services } = summary(config);
+  const { file, hash, cluster, device, table, services } = summary(config);
   const count = services.reduce((sum, { servers }) => sum + servers.length, 0);
   const lines = [
     `${file} is good: ${plural(services.length, 'service')}, ${plural(count, 'server')}, hash ${hash.slice(0, 12)}`,
     `device ${device.name} with ${plural(device.queues, 'queue')}, room for ${table.capacity} flows`,
   ];
+  if (cluster !== undefined) {
+    const all = Object.entries(cluster.dispatchers).map(([name, address]) => `${name} ${address}`);
+    const updates =
+      cluster.multicast === null ? 'updates to each' : `updates by multicast ${cluster.multicast}`;
+    lines.push(`cluster ${cluster.cluster}: ${all.join(', ')}; port ${cluster.port}, ${updates}`);
+  }
   for (const one of services) {
     const { service, vip, protocol, ports, mode, scheduler, affinity, unknown, health, servers } = one;
     const endpoint = vip.includes(':') ? `[${vip}]` : vip;

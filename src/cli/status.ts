@@ -60,6 +60,7 @@ function clusterLines(cluster: ClusterStatus | null): [string, string][] {
   const line = (name: string, text: string): [string, string] => [name, text];
   return [
     line('cluster', `${up} of ${dispatchers} dispatchers up, ${ready} ready; ${waiting}`),
+    ...(cluster.multicast === null ? [] : [line('multicast', cluster.multicast)]),
     ...(cluster.joining === 'ready' ? [] : [line('joining', JOINING[cluster.joining] ?? cluster.joining)]),
     ...Object.entries(cluster.silent).map(([name, what]) => line('dispatcher', `${name} ${what}`)),
     ...(floods.length > 0 ? [line('flood', `new flows go by hash: ${floods.join(', ')}`)] : []),

@@ -8,7 +8,7 @@
  * `unicast` stream for each peer in its present incarnation.
  */
 
-import { NOBODY, type NodeId } from './identity.ts';
+import type { NodeId } from './identity.ts';
 import { MAX_RECORD_SIZE } from './message-layout.ts';
 import { type AnyRecord, RecordWriter, recordSize } from './messages.ts';
 import { readRecords } from './messages-read.ts';
@@ -34,9 +34,11 @@ const BUSY_WAITING = 1_024;
 /** A repair wraps a datagram: its own header, tag, type, age and size. */
 const REPAIR_SIZE = HEADER_SIZE + TAG_SIZE + 7;
 
+/** In the place of a receiver: all other dispatchers. No node has this id. */
+export const EVERYBODY = 0;
+
 export interface Datagram {
-  /** NOBODY: to each peer. */
-  readonly to: NodeId;
+  readonly to: NodeId | typeof EVERYBODY;
   readonly bytes: Buffer;
 }
 
@@ -91,7 +93,7 @@ export class Link {
 
   /** For the durable stream. @returns false when too much waits already: the record is shed, and digests bring it */
   broadcast(record: AnyRecord): boolean {
-    return this.enqueue(NOBODY, STREAM_BROADCAST, record);
+    return this.enqueue(EVERYBODY, STREAM_BROADCAST, record);
   }
 
   /** @returns false when too much waits already: the record is shed, and whoever needs it asks again */
@@ -109,7 +111,7 @@ export class Link {
 
   /** Whether so much waits for the next flush that what can wait should. */
   get isBusy(): boolean {
-    return (this.outgoing.get(NOBODY)?.records.length ?? 0) >= BUSY_WAITING;
+    return (this.outgoing.get(EVERYBODY)?.records.length ?? 0) >= BUSY_WAITING;
   }
 
   /** A datagram outside of any incarnation, at once. */

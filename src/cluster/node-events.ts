@@ -43,6 +43,8 @@ export interface NodeOptions {
   readonly environment: Environment;
   readonly store: EntryStore;
   readonly mtuBytes: number;
+  /** The broadcast stream is sent once, to EVERYBODY; left out: to each peer. */
+  readonly multicast?: boolean;
   /** How long no ready dispatcher may be heard before those present agree on one (rule 17). */
   readonly aloneAfterMs: number;
   readonly configuration: number;

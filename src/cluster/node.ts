@@ -12,7 +12,7 @@ import { Core } from './core.ts';
 import { Digests } from './digests.ts';
 import type { NodeId } from './identity.ts';
 import { Joining, type VectorPart } from './joining.ts';
-import { type Datagram, Link, type Opened } from './link.ts';
+import { type Datagram, EVERYBODY, Link, type Opened } from './link.ts';
 import { type Member, Membership, type PeerChange } from './membership.ts';
 import { type AnyRecord, isControl } from './messages.ts';
 import type { ControlRecord } from './messages-control.ts';
@@ -38,11 +38,14 @@ export class ClusterNode {
   stopped = false;
   /** Until then what can wait is not sent. */
   pressedUntil = Number.NEGATIVE_INFINITY;
+  /** 32 bits that heartbeats carry; a reload changes them. */
+  configuration: number;
   believed = 0;
   unbelieved = 0;
 
   constructor(options: NodeOptions) {
     this.options = options;
+    this.configuration = options.configuration;
     const { life, seed, settings, environment, store, peers } = options;
     const tag = tagOf(life.incarnation);
     this.core = new Core({ self: life.node, tag, seed, settings, environment, store, peers });
@@ -151,7 +154,7 @@ export class ClusterNode {
       flooding: flood.here,
       flooded: flood.remembered,
       lastSequence: this.link.ring.last,
-      configuration: this.options.configuration,
+      configuration: this.configuration,
       version: PROTOCOL_VERSION,
       hears: this.membership.hears(),
     };
@@ -282,12 +285,10 @@ export class ClusterNode {
     const sent: Datagram[] = this.hellos;
     this.hellos = [];
     for (const datagram of this.link.flush(now, (node) => this.membership.lifeOf(node))) {
-      if (datagram.to !== 0) sent.push(datagram);
-      else {
-        for (const { peer } of this.membership.members.values()) {
+      if (datagram.to !== EVERYBODY || this.options.multicast === true) sent.push(datagram);
+      else
+        for (const { peer } of this.membership.members.values())
           if (peer.up) sent.push({ to: peer.node, bytes: datagram.bytes });
-        }
-      }
     }
     return sent;
   }

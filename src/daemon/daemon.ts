@@ -17,8 +17,7 @@ import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
 import { ClusterSide } from './cluster/cluster-side.ts';
-import { memberSetup } from './cluster/member-setup.ts';
-import { sharedKey } from './config/cluster.ts';
+import { memberSetup, sharedHash } from './cluster/member-setup.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import { CounterWatch } from './counter-watch.ts';
 import { findEgresses, noteEgresses } from './host/egresses.ts';
@@ -27,6 +26,7 @@ import { hostInput } from './host/input.ts';
 import { HostKeeper } from './host/keeper.ts';
 import { type EgressWatch, watchEgress } from './host/routes.ts';
 import type { Log } from './log.ts';
+import type { MemberSetup } from './member/setup.ts';
 import { Checks } from './pool/checks.ts';
 import { Pool, type ServerChange } from './pool/pool.ts';
 import { quiesced } from './quiesce.ts';
@@ -88,19 +88,18 @@ export class Daemon {
    * Opens the device; nothing else on the host is changed yet.
    * @throws LatchwayError device-taken, not-root, no-tun-device, system-call
    */
-  constructor(options: DaemonOptions) {
+  constructor(options: DaemonOptions, setup: MemberSetup | undefined) {
     const { config, log } = options;
     this.#options = options;
     this.#log = log;
     this.node = options.node;
     this.config = config;
-    this.clusterKey = config.cluster === undefined ? DEFAULT_CLUSTER_KEY : sharedKey(config.cluster);
+    this.clusterKey = setup?.seed ?? DEFAULT_CLUSTER_KEY;
     this.pool = new Pool(this.clusterKey, Date.now);
     this.pool.commit(this.pool.prepare(config.services));
     this.generation = this.pool.generation();
     const buffers = createTable(config.table.capacity);
     this.table = new SharedTable(buffers);
-    const setup = memberSetup(config, options.node);
     this.threads = new Threads({
       device: config.device.name,
       queues: config.device.queues,
@@ -217,6 +216,7 @@ export class Daemon {
     const gone = this.pool.commit(draft);
     this.config = config;
     this.loadedAt = new Date();
+    this.threads.tellConfiguration(sharedHash(config));
     await this.#publish(gone);
     this.#checks.update(services);
     return needs;
@@ -296,5 +296,5 @@ export class Daemon {
  */
 export async function createDaemon(options: DaemonOptions): Promise<Daemon> {
   await preflight(hostInput(options.config));
-  return new Daemon(options);
+  return new Daemon(options, await memberSetup(options.config, options.node));
 }

@@ -46,11 +46,17 @@ export interface SocketConstants {
   readonly IP_TTL: number;
   readonly IP_MTU_DISCOVER: number;
   readonly IP_PMTUDISC_DONT: number;
+  readonly IP_MULTICAST_TTL: number;
+  readonly IP_MULTICAST_LOOP: number;
+  readonly IP_MULTICAST_ALL: number;
   readonly IPPROTO_IPV6: number;
   readonly IPV6_V6ONLY: number;
   readonly IPV6_UNICAST_HOPS: number;
   readonly IPV6_MTU_DISCOVER: number;
   readonly IPV6_PMTUDISC_DONT: number;
+  readonly IPV6_MULTICAST_HOPS: number;
+  readonly IPV6_MULTICAST_LOOP: number;
+  readonly IPV6_MULTICAST_ALL: number;
 }
 
 /** One opened queue of a TUN device. */
@@ -142,6 +148,10 @@ export interface Native {
   socketDevice(fd: number, device: string): number;
   /** @param address four words, host order. @param port host order. @returns 0 or -errno (EAFNOSUPPORT: other family). */
   socketBind(fd: number, family: number, address: Uint32Array, port: number): number;
+  /** Joins a multicast group on an interface (index, from 1). @param group four words. @returns 0 or -errno. */
+  socketJoin(fd: number, family: number, group: Uint32Array, interfaceIndex: number): number;
+  /** The interface by which datagrams to groups leave. @returns 0 or -errno. */
+  socketGroupInterface(fd: number, family: number, interfaceIndex: number): number;
   /** @returns the local port, or -errno. */
   socketPort(fd: number): number;
 

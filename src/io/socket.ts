@@ -42,6 +42,54 @@ export function openRaw(family: Family, protocol: number, options: SocketOptions
   return openSocket(family, loadNative().socketConstants.SOCK_RAW, protocol, options);
 }
 
+/** A multicast group on one link. */
+export interface GroupLink {
+  readonly group: Address;
+  readonly device: string;
+  /** Of the device. */
+  readonly interfaceIndex: number;
+}
+
+/**
+ * A nonblocking UDP socket that hears one multicast group on one link, and nothing else.
+ * @throws LatchwayError not-root, system-call
+ */
+export function openGroup(
+  { group, device, interfaceIndex }: GroupLink,
+  port: number,
+  receiveBytes: number,
+): Socket {
+  const native = loadNative();
+  const is = native.socketConstants;
+  // Bound to the device before the address: a link-local group means nothing without.
+  const socket = openUdp(group.family, { local: { address: group, port }, device, receiveBytes });
+  try {
+    const [level, all] =
+      group.family === 4 ? [is.IPPROTO_IP, is.IP_MULTICAST_ALL] : [is.IPPROTO_IPV6, is.IPV6_MULTICAST_ALL];
+    checkCall('setsockopt MULTICAST_ALL', native.socketOption(socket.fd, level, all, 0));
+    const words = Uint32Array.from(group.words);
+    checkCall('joining the group', native.socketJoin(socket.fd, socket.domain, words, interfaceIndex));
+  } catch (error) {
+    native.close(socket.fd);
+    throw error;
+  }
+  return socket;
+}
+
+/** What a UDP socket sends to groups stays on one link, and does not come back to its own host. @throws LatchwayError system-call */
+export function sendGroupsBy({ fd, domain }: Socket, interfaceIndex: number): void {
+  const native = loadNative();
+  const is = native.socketConstants;
+  const four = domain === is.AF_INET;
+  const level = four ? is.IPPROTO_IP : is.IPPROTO_IPV6;
+  const set = (call: string, name: number, value: number): void => {
+    checkCall(`setsockopt ${call}`, native.socketOption(fd, level, name, value));
+  };
+  set('MULTICAST_TTL', four ? is.IP_MULTICAST_TTL : is.IPV6_MULTICAST_HOPS, 1);
+  set('MULTICAST_LOOP', four ? is.IP_MULTICAST_LOOP : is.IPV6_MULTICAST_LOOP, 0);
+  checkCall('setsockopt MULTICAST_IF', native.socketGroupInterface(fd, domain, interfaceIndex));
+}
+
 function openSocket(family: Family, type: number, protocol: number, options: SocketOptions): Socket {
   const native = loadNative();
   const { AF_INET, AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_V6ONLY } = native.socketConstants;

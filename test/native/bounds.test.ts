@@ -210,6 +210,8 @@ describe('arguments of the wrong kind', () => {
     'socketOption',
     'socketDevice',
     'socketBind',
+    'socketJoin',
+    'socketGroupInterface',
     'socketPort',
     'sendBatch',
     'receiveBatch',

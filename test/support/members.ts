@@ -62,6 +62,7 @@ export class Members {
       self,
       peers,
       port: 7373,
+      multicast: undefined,
       incarnation: randomBytes(16).toString('hex'),
       clusterKeys: [key],
       seed: [1, 2] as const,

@@ -37,6 +37,7 @@ export class ClusterControl {
   async status(): Promise<ClusterStatus> {
     const { cluster } = await this.#threads.ask({ what: 'cluster' });
     const { peers } = await this.#threads.ask({ what: 'peers' });
+    const { multicast } = this.#side.setup;
     const up = peers.filter((peer) => peer.state === 'up');
     return {
       dispatchers: peers.length + 1,
@@ -51,11 +52,12 @@ export class ClusterControl {
           .filter(({ state }) => state !== 'up')
           .map((peer) => [this.#side.nameOf(peer.node), whyNotUp(peer)]),
       ),
-      drift: this.#drifting(peers),
+      drift: this.#drifting(peers, cluster.configuration),
       locks: cluster.locks,
       questions: cluster.questions,
       waitingPackets: cluster.waitingPackets,
       sequence: cluster.sequence,
+      multicast: multicast === undefined ? null : `${formatAddress(multicast.group)} on ${multicast.device}`,
       asideEntries: cluster.asideEntries,
       unsealable: sumCounters(this.#threads.counters)['cluster-refused-seal'],
       refusedConnections: { ...this.#side.links.refused },
@@ -65,7 +67,7 @@ export class ClusterControl {
   async peers(): Promise<PeerView[]> {
     const { peers } = await this.#threads.ask({ what: 'peers' });
     const { cluster } = await this.#threads.ask({ what: 'cluster' });
-    const drifting = this.#drifting(peers);
+    const drifting = this.#drifting(peers, cluster.configuration);
     return peers.map(({ node, configuration, ...rest }) => {
       const name = this.#side.nameOf(node);
       const address = this.#side.setup.peers.find((peer) => peer.node === node)?.address;
@@ -134,8 +136,7 @@ export class ClusterControl {
     } while (cursor !== 0);
   }
 
-  #drifting(peers: readonly PeerState[]): string[] {
-    const own = this.#side.setup.configuration;
+  #drifting(peers: readonly PeerState[], own: number): string[] {
     return peers
       .filter((peer) => peer.state === 'up' && peer.configuration !== 0 && peer.configuration !== own)
       .map((peer) => this.#side.nameOf(peer.node));

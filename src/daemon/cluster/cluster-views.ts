@@ -20,6 +20,8 @@ export interface ClusterStatus {
   readonly questions: number;
   readonly waitingPackets: number;
   readonly sequence: number;
+  /** Group and device by which updates go to all at once; null: they are sent to each. */
+  readonly multicast: string | null;
   /** Entries of services or servers that this configuration does not know. */
   readonly asideEntries: number;
   /** Datagrams on the cluster's UDP port that no key opens. */

@@ -28,6 +28,8 @@ export interface ClusterConfig {
   /** Absolute path of a key that is accepted but not used, while keys are being changed. */
   readonly previousKeyFile: string | undefined;
   readonly port: number;
+  /** Group to which updates are sent once for all; undefined: they are sent to each. */
+  readonly multicast: Address | undefined;
   readonly heartbeatMs: number;
   readonly deadAfterMs: number;
   readonly leaseMs: number;
@@ -48,7 +50,14 @@ export function readCluster(value: unknown, list: FaultList): ClusterDraft {
       ['cluster', 'dead-after'],
       'must be at least twice the heartbeat, else one lost datagram is a death',
     );
-  return { keys, dispatchers: readDispatchers(keys.dispatchers, list) };
+  const dispatchers = readDispatchers(keys.dispatchers, list);
+  const family = dispatchers[0]?.address.family;
+  if (keys.multicast !== undefined && family !== undefined && keys.multicast.family !== family)
+    list.add(
+      ['cluster', 'multicast'],
+      `must be of the family of the dispatchers' addresses, which are IPv${family}`,
+    );
+  return { keys, dispatchers };
 }
 
 function readDispatchers(value: unknown, list: FaultList): DispatcherConfig[] {
@@ -79,6 +88,7 @@ export function completeCluster(draft: ClusterDraft, file: string): ClusterConfi
     name: keys.name,
     keyFile: resolve(dirname(file), keys['key-file']),
     port: keys.port,
+    multicast: keys.multicast,
     heartbeatMs: keys.heartbeat,
     deadAfterMs: keys['dead-after'],
     leaseMs: keys.lease,

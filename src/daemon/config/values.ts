@@ -94,6 +94,32 @@ export const ADDRESS: z.ZodType<Address> = z.unknown().transform((value, context
   return z.NEVER;
 });
 
+/** A multicast group for one link. */
+export const GROUP: z.ZodType<Address> = z.unknown().transform((value, context) => {
+  const read = typeof value === 'string' ? parseAddress(value) : undefined;
+  const why = read === undefined ? 'not an IP address' : notGroup(read);
+  if (why === undefined) return read!;
+  context.addIssue({
+    code: 'custom',
+    message: read === undefined ? `${why}: ${shown(value)}` : `${formatAddress(read)} ${why}`,
+  });
+  return z.NEVER;
+});
+
+/** Why dispatchers cannot talk by a group (RFC 5771 and RFC 4291, section 2.7); undefined when they can. */
+function notGroup({ family, words }: Address): string | undefined {
+  const [first, , , last] = words;
+  if (family === 4) {
+    if (last >>> 28 !== 0xe) return 'is no multicast group: take one of 239.0.0.0/8';
+    return last >>> 8 === 0xe00000 ? 'belongs to routing protocols: take one of 239.0.0.0/8' : undefined;
+  }
+  if (first >>> 24 !== 0xff) return 'is no multicast group: take one of ff12::/16';
+  const scope = (first >>> 16) & 0xf;
+  if (scope < 2) return 'does not leave its host: take one of ff12::/16';
+  // Without the transient flag, IANA says who uses a group.
+  return (first & 0x0010_0000) === 0 ? 'is an assigned group: take one of ff12::/16' : undefined;
+}
+
 /** Why nothing can be balanced to or from an address (RFC 6890 blocks); undefined when it can. */
 function notUnicast({ family, words }: Address): string | undefined {
   const [first, , , last] = words;

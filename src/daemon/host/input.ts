@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { ServerConfig, ServiceConfig } from '../config/services.ts';
 import type { HostServer } from './claims.ts';
-import type { HostInput } from './plan.ts';
+import type { HostGroup, HostInput } from './plan.ts';
 
 /** Number of the routing table for replies (and the one after it, for errors about them). */
 const REPLY_TABLE = 7300;
@@ -15,7 +15,13 @@ export function hostInput(config: Config): HostInput {
     servers: config.services.flatMap((service) =>
       service.servers.map((server) => hostServer(service, server)),
     ),
+    multicast: hostGroup(config),
   };
+}
+
+export function hostGroup({ cluster }: Config): HostGroup | undefined {
+  if (cluster?.multicast === undefined) return undefined;
+  return { group: cluster.multicast, dispatchers: cluster.dispatchers };
 }
 
 /** A server whose replies are to come to the device. */

@@ -7,13 +7,17 @@ import { requireTool } from './command.ts';
 
 export interface HostLink {
   readonly name: string;
+  /** The kernel's number of it. */
+  readonly index: number;
   readonly mtuBytes: number;
+  readonly multicast: boolean;
   readonly up: boolean;
   /** Address and length of the subnet that it is in; host bits are set. */
   readonly addresses: readonly Prefix[];
 }
 
 interface LinkJson {
+  readonly ifindex?: number;
   readonly ifname?: string;
   readonly mtu?: number;
   readonly flags?: readonly string[];
@@ -27,7 +31,9 @@ export async function readLinks(): Promise<HostLink[]> {
     .filter((link) => link.ifname !== undefined)
     .map((link) => ({
       name: link.ifname!,
+      index: link.ifindex ?? 0,
       mtuBytes: link.mtu ?? 0,
+      multicast: link.flags?.includes('MULTICAST') ?? false,
       up: link.flags?.includes('UP') ?? false,
       addresses: (link.addr_info ?? []).flatMap((one) => {
         const address = one.local === undefined ? undefined : parseAddress(one.local);

@@ -41,6 +41,12 @@ export interface HostVip {
   readonly service: string;
 }
 
+/** A multicast group, and the dispatchers that are to hear it, this one perhaps among them. */
+export interface HostGroup {
+  readonly group: Address;
+  readonly dispatchers: readonly { readonly name: string; readonly address: Address }[];
+}
+
 /** What the set-up needs to know of the configuration. */
 export interface HostInput {
   readonly device: string;
@@ -48,6 +54,8 @@ export interface HostInput {
   readonly table: number;
   readonly vips: readonly HostVip[];
   readonly servers: readonly HostServer[];
+  /** Of a cluster that uses multicast. */
+  readonly multicast?: HostGroup | undefined;
   /** First rule priority; default 7300. */
   readonly rulePriority?: number;
   /** The mark bit; default 0x10000000. */

@@ -7,6 +7,7 @@ import { replyClaims } from './claims.ts';
 import { ipQuery } from './command.ts';
 import { firewallWarnings } from './firewall.ts';
 import { type HostLink, readLinks, subnetOf } from './links.ts';
+import { multicastWarnings } from './multicast.ts';
 import { type HostInput, planHost, RULE_PRIORITY } from './plan.ts';
 import { advertisedInterfaces, hasIpv6, readAbilities } from './read.ts';
 import { countSocketsOn } from './sockets.ts';
@@ -28,6 +29,7 @@ export async function hostWarnings(input: HostInput): Promise<string[]> {
     ...socketWarnings(input),
     ...sysctlWarnings(input, plan.families, links, advertised),
     ...(await ruleWarnings(input)),
+    ...(await multicastWarnings(input.multicast)),
   ];
 }
 

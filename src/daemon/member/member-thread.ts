@@ -27,6 +27,8 @@ const SENT = COUNTER['cluster-datagrams-sent'];
 const SENT_BYTES = COUNTER['cluster-bytes-sent'];
 const RECEIVED = COUNTER['cluster-datagrams-received'];
 const RECEIVED_BYTES = COUNTER['cluster-bytes-received'];
+const MULTICAST_SENT = COUNTER['cluster-multicasts-sent'];
+const MULTICAST_RECEIVED = COUNTER['cluster-multicasts-received'];
 const LOST = COUNTER['cluster-datagrams-lost'];
 
 /** Batches of datagrams in one turn: packets must not starve behind them. */
@@ -36,6 +38,8 @@ export class MemberThread {
   readonly member: Member;
   readonly tunnel: TunnelSocket;
   readonly #peers: PeerSocket;
+  /** Number of all others together at the socket. */
+  readonly #group: number;
   readonly #state: PathState;
   readonly #post: (message: FromThread) => void;
   /** Loads the saved table; called when this dispatcher is the first to be ready. */
@@ -57,7 +61,9 @@ export class MemberThread {
     this.#load = options.load;
     this.member = new Member(setup, state, table, performance.now());
     const peers = setup.peers.map(({ address }) => address);
-    this.#peers = new PeerSocket({ local: setup.self.address, port: setup.port, peers });
+    const { self, port, multicast } = setup;
+    this.#peers = new PeerSocket({ local: self.address, port, peers, multicast });
+    this.#group = peers.length;
     this.tunnel = new TunnelSocket(setup.self.address, state.batch.capacity);
     this.member.onDatagram = (peer, bytes) => this.#send(peer, bytes);
     this.member.onEvent = (event) => this.#event(event);
@@ -65,7 +71,7 @@ export class MemberThread {
 
   /** To be polled with the device. */
   get fds(): readonly number[] {
-    return [this.#peers.fd, ...this.tunnel.fds];
+    return [...this.#peers.fds, ...this.tunnel.fds];
   }
 
   /** Ms until something is due, at most `limitMs`. */
@@ -96,6 +102,7 @@ export class MemberThread {
     const { counters } = this.#state;
     if (this.#peers.lost > counters[LOST]!) this.member.step({ kind: 'pressed' });
     counters[LOST] = this.#peers.lost;
+    counters[MULTICAST_RECEIVED] = this.#peers.receivedByGroup;
   }
 
   generationChanged(generation: Generation): void {
@@ -115,6 +122,9 @@ export class MemberThread {
       case 'copy-failed':
         this.member.step({ kind: 'copy-failed' });
         break;
+      case 'configuration':
+        this.member.node.configuration = message.configuration;
+        break;
       case 'ask':
         this.#post({ type: 'answer', id: message.id, answer: this.#answer(message.question) });
         break;
@@ -133,6 +143,7 @@ export class MemberThread {
   #send(peer: number, bytes: Uint8Array): void {
     const { counters } = this.#state;
     counters[SENT] = counters[SENT]! + 1;
+    if (peer === this.#group) counters[MULTICAST_SENT] = counters[MULTICAST_SENT]! + 1;
     counters[SENT_BYTES] = counters[SENT_BYTES]! + bytes.length;
     this.#peers.send(peer, bytes);
   }

@@ -102,7 +102,7 @@ export function clusterState(member: Member): ClusterState {
     questions: core.questions.table.size,
     waitingPackets: core.room.packets,
     sequence: node.link.ring.last,
-    configuration: node.options.configuration,
+    configuration: node.configuration,
     asideEntries: store.aside,
   };
 }

@@ -10,6 +10,7 @@ import type { Generation } from '../../balance/generation.ts';
 import { COUNTER } from '../../base/counters.ts';
 import type { DropReason, Packet } from '../../cluster/context.ts';
 import { NO_SERVER } from '../../cluster/entry.ts';
+import { EVERYBODY } from '../../cluster/link.ts';
 import { ClusterNode } from '../../cluster/node.ts';
 import type { NodeEffect, NodeEvent } from '../../cluster/node-events.ts';
 import { answerReset } from '../../forward/answer.ts';
@@ -63,7 +64,7 @@ export class Member implements ClusterGate {
   readonly ids = new Ids();
   /** Called with what the main thread must know. */
   onEvent: (event: MemberEvent) => void = () => {};
-  /** Sends a sealed datagram. @param peer its number in the setup */
+  /** Sends a sealed datagram. @param peer its number in the setup; the number after the last is the multicast group */
   onDatagram: (peer: number, bytes: Uint8Array) => void = () => {};
   readonly #environment: MemberEnvironment;
   readonly #counters: MemberCounters;
@@ -242,7 +243,7 @@ export class Member implements ClusterGate {
   }
 
   #transmit(to: number, bytes: Uint8Array): void {
-    const peer = this.#peerIndex.get(to);
+    const peer = to === EVERYBODY ? this.#peers.length : this.#peerIndex.get(to);
     if (peer !== undefined) this.onDatagram(peer, bytes);
   }
 

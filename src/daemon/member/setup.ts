@@ -6,6 +6,7 @@ import { DEFAULT_DIGESTS } from '../../cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../cluster/membership.ts';
 import type { NodeOptions } from '../../cluster/node-events.ts';
 import type { EntryStore } from '../../cluster/store.ts';
+import type { GroupLink } from '../../io/socket.ts';
 import type { Address } from '../../wire/address.ts';
 
 export interface MemberAddress {
@@ -20,6 +21,8 @@ export interface MemberSetup {
   readonly peers: readonly MemberAddress[];
   /** UDP, of all dispatchers. */
   readonly port: number;
+  /** By which updates are sent once for all; undefined: to each peer. */
+  readonly multicast: GroupLink | undefined;
   /** 128 random bits of this start, as 32 hexadecimal digits. */
   readonly incarnation: string;
   /** 32 bytes each, the one to seal with first. */
@@ -65,6 +68,7 @@ export function nodeOptions(
     environment,
     store,
     mtuBytes: MTU_BYTES,
+    multicast: setup.multicast !== undefined,
     // A dispatcher that is the only one named has nobody to wait for.
     aloneAfterMs: setup.peers.length === 0 ? 0 : ALONE_AFTER_MS,
     configuration: setup.configuration,

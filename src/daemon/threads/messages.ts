@@ -59,6 +59,8 @@ export interface ReaderSetup extends PacketThreadSetup {
 export type ToThread =
   /** Services and servers from now on; answered with `applied`. `gone` are indexes of services that are no more. */
   | { readonly type: 'generation'; readonly generation: Generation; readonly gone: readonly number[] }
+  /** To the dispatcher thread: what the others compare with theirs. */
+  | { readonly type: 'configuration'; readonly configuration: number }
   /** To reader threads: this dispatcher knows the table of its cluster. */
   | { readonly type: 'cluster-ready' }
   /** A part of the copy that was asked for: records as `cluster/copy.ts` writes them. */

@@ -191,6 +191,12 @@ export class Threads {
     return (await Promise.race([answered, gone])) as Extract<ThreadAnswer, { readonly what: What }>;
   }
 
+  /** From now on heartbeats carry this. @param configuration 32 bits */
+  tellConfiguration(configuration: number): void {
+    const [dispatcher] = this.#workers;
+    if (dispatcher !== undefined) tell(dispatcher, { type: 'configuration', configuration });
+  }
+
   /** Gives the dispatcher thread a part of the copy that it asked for. */
   copy(message: Extract<ToThread, { readonly type: 'copy-piece' | 'copy-end' | 'copy-failed' }>): void {
     const [dispatcher] = this.#workers;

@@ -137,6 +137,7 @@ describe('check', () => {
     const { code, stdout, stderr } = await runProgram(['check', file]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^${file} is good: 2 services, 4 servers, hash [0-9a-f]{12}\n`));
+    expect(stdout).toContain('cluster edge: d1 10.0.1.1; port 7373, updates by multicast 239.1.2.3\n');
     expect(stdout).toContain('device lw1 with 2 queues, room for 4096 flows\n');
     expect(stdout).toContain(
       'service web: tcp 192.0.2.10:80,443,8000-8099 nat wlc, affinity client/24, unknown drop, health tcp every 2s, 2 servers\n',

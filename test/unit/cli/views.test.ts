@@ -172,11 +172,12 @@ describe('in a cluster', () => {
         waitingPackets: 3,
         sequence: 4,
       },
-      ...{ asideEntries: 0, unsealable: 5, refusedConnections: {} },
+      ...{ multicast: '239.1.2.3 on eth2', asideEntries: 0, unsealable: 5, refusedConnections: {} },
     };
     const { stdout } = await ask({ ...fakeTarget(), cluster: async () => cluster }, 'status');
-    expect(squeeze(stdout).slice(10, 16)).toEqual([
+    expect(squeeze(stdout).slice(10, 17)).toEqual([
       'cluster: 2 of 3 dispatchers up, 1 ready; 1 locks, 2 questions, 3 packets wait',
+      'multicast: 239.1.2.3 on eth2',
       'joining: copies the table of another dispatcher',
       'dispatcher: d3 is silent',
       'flood: new flows go by hash: here, d2',

@@ -40,6 +40,7 @@ describe('a whole file', () => {
       name: 'edge',
       keyFile: '/etc/latchway/cluster.key',
       port: 7373,
+      multicast: parseAddress('239.1.2.3'),
       heartbeatMs: 100,
       deadAfterMs: 500,
       leaseMs: 250,

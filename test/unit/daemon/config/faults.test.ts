@@ -373,6 +373,38 @@ describe('cluster', () => {
       cluster('dispatchers: { d1: 10.0.1 }'),
       "cluster.dispatchers.d1: not an IP address: '10.0.1' (1)",
     ],
+    ['a group', cluster('multicast: 239.1.2.3, dispatchers: { d1: 10.0.1.1 }')],
+    ['an IPv6 group', cluster('multicast: "ff12::1", dispatchers: { d1: "2001:db8::1" }')],
+    [
+      'a group that is none',
+      cluster('multicast: 10.1.2.3, dispatchers: { d1: 10.0.1.1 }'),
+      'cluster.multicast: 10.1.2.3 is no multicast group: take one of 239.0.0.0/8 (1)',
+    ],
+    [
+      'a group of others',
+      cluster('multicast: 224.0.0.18, dispatchers: { d1: 10.0.1.1 }'),
+      'cluster.multicast: 224.0.0.18 belongs to routing protocols: take one of 239.0.0.0/8 (1)',
+    ],
+    [
+      'a group that goes nowhere',
+      cluster('multicast: "ff11::1", dispatchers: { d1: "2001:db8::1" }'),
+      'cluster.multicast: ff11::1 does not leave its host: take one of ff12::/16 (1)',
+    ],
+    [
+      'an assigned group',
+      cluster('multicast: "ff02::1", dispatchers: { d1: "2001:db8::1" }'),
+      'cluster.multicast: ff02::1 is an assigned group: take one of ff12::/16 (1)',
+    ],
+    [
+      'a group that is no address',
+      cluster('multicast: all, dispatchers: { d1: 10.0.1.1 }'),
+      "cluster.multicast: not an IP address: 'all' (1)",
+    ],
+    [
+      'a group of the other family',
+      cluster('multicast: "ff12::1", dispatchers: { d1: 10.0.1.1 }'),
+      "cluster.multicast: must be of the family of the dispatchers' addresses, which are IPv4 (1)",
+    ],
     [
       'a dead peer before its heartbeat',
       cluster('heartbeat: 1s, dispatchers: { d1: 10.0.1.1 }'),

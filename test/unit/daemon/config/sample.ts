@@ -8,6 +8,7 @@ cluster:
   name: edge
   key-file: cluster.key
   port: 7373
+  multicast: 239.1.2.3
   heartbeat: 100ms
   dead-after: 500ms
   lease: 250ms

@@ -99,7 +99,9 @@ test('firewalls that touch balanced traffic, in the words of nft and of iptables
 test('a subnet is found by its interface; a lone address is none', () => {
   const link = (name: string, ...texts: string[]) => ({
     name,
+    index: 2,
     mtuBytes: 1500,
+    multicast: true,
     up: true,
     addresses: texts.map((text) => parsePrefix(text)!),
   });
