@@ -3,50 +3,67 @@
  * until `down`.
  */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { CLUSTER_GROUP } from './cluster.mjs';
 import { isBuilt, PROGRAM, runCommand } from './dispatcher.mjs';
+import { Dispatchers } from './dispatchers.mjs';
 import { inNamespace, waitFor } from './host.mjs';
 import { createLab, openLab, release } from './laboratory.mjs';
 import { DROP_INVALID, MASQUERADE } from './nftables.mjs';
 import { isOwned, labs, remove, sweep } from './registry.mjs';
 import { labServices, SERVER_PORTS } from './services.mjs';
+import { Spraying } from './spraying.mjs';
 
-const HELP = `Labs of network namespaces: client -- router -- d1 (dispatcher) -- s1 .. sN
+const HELP = `Labs of network namespaces: client -- router -- d1 .. dN (dispatchers) -- s1 .. sN
 
-  netns/lab up [single] [options]     build a lab with HTTP, TCP and UDP servers; it stays until \`down\`
+  netns/lab up [single] [options]     one dispatcher and HTTP, TCP and UDP servers; it stays until \`down\`
+  netns/lab up cluster [options]      up to four dispatchers; the router hands each packet to the next one
   netns/lab down [LAB | --all]        remove it, and whatever dead owners left behind
   netns/lab sweep                     remove only what dead owners left behind
   netns/lab list                      labs, their hosts and who owns them
   netns/lab exec [--lab LAB] HOST COMMAND...   run a command inside a host
 
 Options of up:
-  --with latchway|nftables|none   what balances on d1 (default latchway; nftables is kernel DNAT, to compare)
   --servers N                     1 to 8, default 4
   --scheduler NAME                default maglev
-  --client-mtu N --uplink-mtu N --server-mtu N    bytes, default 1500
-  --offloads on|egress-tx-off|off
+  --client-mtu N --uplink-mtu N   bytes, default 1500
+  --offloads on|egress-tx-off|off (default on; off in a cluster, where a packet shall be a packet)
+Of single:
+  --with latchway|nftables|none   what balances on d1 (default latchway; nftables is kernel DNAT, to compare)
+  --server-mtu N                  bytes, default 1500
   --masquerade --drop-invalid     what many gateways have: a masquerade, \`ct state invalid drop\`
+Of cluster:
+  --dispatchers N                 1 to 4, default 3
+  --spread spray|by-flow|ecmp-0|ecmp-1    which dispatcher gets which packet (default spray)
+  --multicast                     updates are sent once, to a group of the network between dispatchers
 
 LATCHWAY_LAB_TRACE=1 echoes every command that builds the lab.
 `;
 
 /** @param {import('./laboratory.mjs').Lab} lab @param {string} balancer */
 function whatToTry(lab, balancer) {
-  const latchway = `node dist/cli/main.js`;
-  const socket = lab.file('d1.sock');
+  const latchway = (/** @type {string} */ words) =>
+    `node dist/cli/main.js ${words} --socket ${lab.file('d1.sock')}`;
+  const isCluster = lab.record.topology === 'cluster';
+  const views = ['status', 'flows --limit 10', 'servers', 'counters'];
+  const ofCluster = [
+    'peers',
+    'locks',
+    'flows --cluster --limit 10',
+    "explain 'tcp 198.51.100.2:40000 > 192.0.2.10:80'",
+    'diff',
+  ];
   const commands = [
     'netns/lab exec client curl -si http://192.0.2.10/',
     "netns/lab exec client curl -s 'http://[2001:db8:f::10]/'",
     'netns/lab exec client node netns/tools/http-load.mjs --requests 1000 --concurrency 20 --progress',
     'netns/lab exec client node netns/tools/http-transfer.mjs --url http://192.0.2.10 --upload 100000000',
     'netns/lab exec client node netns/tools/udp-load.mjs --host 2001:db8:f::10 --sessions 100',
-    'netns/lab exec d1 tcpdump -n -i to-lan tcp port 8080',
-    ...(balancer === 'latchway'
-      ? ['status', 'flows --limit 10', 'servers', 'counters'].map(
-          (word) => `${latchway} ${word} --socket ${socket}`,
-        )
-      : []),
+    isCluster
+      ? 'netns/lab exec d1 tcpdump -n -i to-hub'
+      : 'netns/lab exec d1 tcpdump -n -i to-lan tcp port 8080',
+    ...(balancer === 'latchway' ? [...views, ...(isCluster ? ofCluster : [])].map(latchway) : []),
     'netns/lab down',
   ];
   return `What to try:\n${commands.map((command) => `  ${command}`).join('\n')}\n`;
@@ -83,42 +100,86 @@ async function startLatchway(lab, scheduler) {
   }
 }
 
+/** A cluster in the daemons' own settings, but for times that suit machines which share a processor. @param {import('./laboratory.mjs').Lab} lab @param {Values} values */
+async function startCluster(lab, values) {
+  if (!isBuilt()) throw new Error(`${PROGRAM} is not built: run scripts/setup`);
+  const patient = { 'confirm-timeout': '250ms', lease: '1s' };
+  const settings = values.multicast ? { ...patient, multicast: CLUSTER_GROUP[4] } : patient;
+  const { config, names } = new Dispatchers(lab, labServices(lab.servers.length, values.scheduler), settings);
+  for (const name of names) {
+    const files = {
+      configFile: lab.file(`${name}.yaml`),
+      socket: lab.file(`${name}.sock`),
+      stateFile: lab.file(`${name}.state`),
+    };
+    writeFileSync(files.configFile, `${JSON.stringify(config, null, 2)}\n`);
+    lab.spawnDetached(name, runCommand(name, { program: PROGRAM, ...files }));
+  }
+  const isReady = (/** @type {string} */ name) =>
+    /^ready$/m.test(readFileSync(lab.file(`${name}.log`), 'utf8'));
+  try {
+    await waitFor(() => names.every(isReady), { what: 'the dispatchers to be ready' });
+  } catch (error) {
+    throw new Error(
+      `${error}\n${names.map((name) => readFileSync(lab.file(`${name}.log`), 'utf8')).join('')}`,
+    );
+  }
+}
+
+const UP_OPTIONS = /** @type {const} */ ({
+  with: { type: 'string', default: 'latchway' },
+  dispatchers: { type: 'string', default: '3' },
+  spread: { type: 'string', default: 'spray' },
+  multicast: { type: 'boolean', default: false },
+  servers: { type: 'string', default: '4' },
+  scheduler: { type: 'string', default: 'maglev' },
+  'client-mtu': { type: 'string', default: '1500' },
+  'uplink-mtu': { type: 'string' },
+  'server-mtu': { type: 'string', default: '1500' },
+  offloads: { type: 'string' },
+  masquerade: { type: 'boolean', default: false },
+  'drop-invalid': { type: 'boolean', default: false },
+});
+
+/** @typedef {ReturnType<typeof parseUp>['values']} Values */
+
+/** @param {string[]} words */
+const parseUp = (words) => parseArgs({ args: words, allowPositionals: true, options: UP_OPTIONS });
+
 /** @param {string[]} words */
 async function up(words) {
-  const { values, positionals } = parseArgs({
-    args: words,
-    allowPositionals: true,
-    options: {
-      with: { type: 'string', default: 'latchway' },
-      servers: { type: 'string', default: '4' },
-      scheduler: { type: 'string', default: 'maglev' },
-      'client-mtu': { type: 'string', default: '1500' },
-      'uplink-mtu': { type: 'string' },
-      'server-mtu': { type: 'string', default: '1500' },
-      offloads: { type: 'string', default: 'on' },
-      masquerade: { type: 'boolean', default: false },
-      'drop-invalid': { type: 'boolean', default: false },
-    },
-  });
-  if ((positionals[0] ?? 'single') !== 'single')
-    throw new Error(`no topology ${positionals[0]}; there is: single`);
+  const { values, positionals } = parseUp(words);
+  const [topology = 'single'] = positionals;
+  if (topology !== 'single' && topology !== 'cluster')
+    throw new Error(`no topology ${topology}; there are: single, cluster`);
   if (!['latchway', 'nftables', 'none'].includes(values.with))
     throw new Error('--with latchway, nftables or none');
+  const isCluster = topology === 'cluster';
   const lab = createLab({
+    topology,
     kept: true,
     servers: Number(values.servers),
     clientMtu: Number(values['client-mtu']),
-    serverMtu: Number(values['server-mtu']),
     ...(values['uplink-mtu'] && { uplinkMtu: Number(values['uplink-mtu']) }),
-    offloads: /** @type {import('./laboratory.mjs').Offloads} */ (values.offloads),
-    nftables: (values.masquerade ? MASQUERADE : '') + (values['drop-invalid'] ? DROP_INVALID : ''),
+    offloads: /** @type {import('./laboratory.mjs').Offloads} */ (
+      values.offloads ?? (isCluster ? 'off' : 'on')
+    ),
+    ...(isCluster
+      ? { dispatchers: Number(values.dispatchers), bridged: values.multicast }
+      : {
+          serverMtu: Number(values['server-mtu']),
+          nftables: (values.masquerade ? MASQUERADE : '') + (values['drop-invalid'] ? DROP_INVALID : ''),
+        }),
   });
   await startServers(lab);
-  if (values.with === 'nftables') lab.kernelDnat(labServices(lab.servers.length, 'rr'));
-  if (values.with === 'latchway') await startLatchway(lab, values.scheduler);
+  if (isCluster) {
+    new Spraying(lab, /** @type {import('./spraying.mjs').SprayMode} */ (values.spread));
+    await startCluster(lab, values);
+  } else if (values.with === 'nftables') lab.kernelDnat(labServices(lab.servers.length, 'rr'));
+  else if (values.with === 'latchway') await startLatchway(lab, values.scheduler);
   release(lab);
-  process.stdout.write(`${lab.name}: ${lab.hosts.join(' ')} (files in ${lab.record.directory})\n`);
-  process.stdout.write(whatToTry(lab, values.with));
+  const made = `${lab.name}: ${lab.hosts.join(' ')} (files in ${lab.record.directory})\n`;
+  process.stdout.write(`${made}${whatToTry(lab, values.with)}`);
 }
 
 /** @param {string[]} words */
