@@ -21,7 +21,8 @@ const NOTHING_FOUND: HostFindings = { errors: [], warnings: [] };
 
 /** Prints a summary, or a line per fault and sets exit code 1. */
 export async function checkFile(file: string, { host, json, node }: CheckOptions): Promise<void> {
-  const read = readConfig(file, checkedNode(node));
+  // What runs on this host is one dispatcher, so its name matters too.
+  const read = readConfig(file, checkedNode(node), host === true);
   if (!('config' in read)) {
     process.exitCode = 1;
     if (json) printJson({ ok: false, faults: read.faults });
@@ -29,7 +30,7 @@ export async function checkFile(file: string, { host, json, node }: CheckOptions
     return;
   }
   const { config } = read;
-  const found = host ? await checkHost(hostInput(config)) : NOTHING_FOUND;
+  const found = host ? await checkHost(hostInput(config, read.node)) : NOTHING_FOUND;
   const ok = found.errors.length === 0;
   if (!ok) process.exitCode = 1;
   if (json) printJson({ ok, faults: [], host: host ? found : undefined, ...summary(config) });
@@ -41,13 +42,14 @@ export async function checkFile(file: string, { host, json, node }: CheckOptions
     );
 }
 
-type Read = { readonly config: Config } | { readonly faults: readonly ConfigFault[]; readonly text: string };
+type Read =
+  | { readonly config: Config; readonly node: string | undefined }
+  | { readonly faults: readonly ConfigFault[]; readonly text: string };
 
-function readConfig(file: string, node: string | undefined): Read {
+function readConfig(file: string, node: string | undefined, named: boolean): Read {
   try {
     const config = loadConfig(file);
-    if (node !== undefined) chooseNode(config, node);
-    return { config };
+    return { config, node: named || node !== undefined ? chooseNode(config, node) : undefined };
   } catch (error) {
     if (!(error instanceof LatchwayError)) throw error;
     const { fault, message } = error;

@@ -9,7 +9,10 @@ export function addCheck(program: Command): void {
     .description('check a configuration file: a summary, or one line per fault and exit code 1')
     .argument('<FILE>', 'configuration file')
     .option('--host', 'say as well what a start on this host would say; changes nothing')
-    .option('--node <NAME>', 'check that the cluster names this dispatcher')
+    .option(
+      '--node <NAME>',
+      'which dispatcher this host is to be: the cluster must name it (with --host by default: the host name)',
+    )
     .option('--json', 'print JSON')
     .action(async (file: string, options: CheckOptions) => {
       // Loaded here alone: the other commands start faster without the schema.
@@ -19,6 +22,10 @@ export function addCheck(program: Command): void {
   withExamples(command, [
     ['latchway check /etc/latchway.yaml', 'before a reload'],
     ['latchway check --host /etc/latchway.yaml', 'before the first start on a gateway'],
+    [
+      'latchway check --host --node d1 l.yaml',
+      'the same where the host has another name than its dispatcher',
+    ],
     ['latchway check --json l.yaml | jq .faults', 'for scripts'],
   ]);
 }

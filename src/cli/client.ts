@@ -2,7 +2,9 @@
  * Asking the daemon: HTTP on its control socket (see control-server.ts for the requests).
  * An error answer becomes `daemon-refused` with the daemon's own words; no answer, or half a one, `daemon-unreachable`.
  */
+import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
+import { dirname, join } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
 
 /** Milliseconds without a sign of life after which the daemon counts as not there. */
@@ -48,21 +50,32 @@ function send(
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath: socket, method, path, timeout: ANSWER_TIMEOUT_MS }, resolve);
     asked.on('timeout', () => asked.destroy(new Error(`no answer in ${ANSWER_TIMEOUT_MS / 1000} s`)));
-    asked.on('error', (error) => reject(unreachable(socket, reason(error))));
+    asked.on('error', (error) => reject(unreachable(socket, reason(error, socket))));
     asked.end(body);
   });
 }
 
-function reason(error: NodeJS.ErrnoException): string {
+function reason(error: NodeJS.ErrnoException, socket: string): string {
   switch (error.code) {
     case 'ENOENT':
-      return 'there is no such socket';
+      return `there is no such socket${otherSockets(socket)}`;
     case 'ECONNREFUSED':
       return 'nobody listens there';
     case 'EACCES':
       return 'permission denied: it is for the user who runs the daemon';
     default:
       return error.message;
+  }
+}
+
+/** A dispatcher whose name is not the host's has its socket beside the one that was looked for. */
+function otherSockets(socket: string): string {
+  try {
+    const others = readdirSync(dirname(socket)).filter((name) => name.endsWith('.sock'));
+    const names = others.slice(0, 4).map((name) => join(dirname(socket), name));
+    return names.length === 0 ? '' : `, but ${names.join(', ')}`;
+  } catch {
+    return '';
   }
 }
 

@@ -295,6 +295,6 @@ export class Daemon {
  * @throws LatchwayError of the preflight, device-taken and what else opening a device may be refused for
  */
 export async function createDaemon(options: DaemonOptions): Promise<Daemon> {
-  await preflight(hostInput(options.config));
+  await preflight(hostInput(options.config, options.node));
   return new Daemon(options, await memberSetup(options.config, options.node));
 }

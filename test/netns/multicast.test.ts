@@ -138,6 +138,8 @@ test('check --host tells of dispatchers that multicast does not reach', async ()
         PROGRAM,
         'check',
         '--host',
+        '--node',
+        'd1',
         '--json',
         lab.file('check.yaml'),
       );

@@ -10,6 +10,7 @@ import { type HostLink, readLinks } from './links.ts';
 import { bestMetric, type HostInput, RULE_PRIORITY } from './plan.ts';
 import { hasIpv6, readOwnState } from './read.ts';
 import { type HostState, isOurs, type RouteJson, type RuleJson } from './state.ts';
+import { readSysctl } from './sysctl.ts';
 
 /** Capability bits (linux/capability.h). */
 const CAP_NET_ADMIN = 12n;
@@ -28,7 +29,8 @@ export async function hostFaults(input: HostInput): Promise<Fault[]> {
     const own = await readOwnState();
     if (links.some((link) => link.name === input.device))
       faults.push({ code: 'device-taken', device: input.device });
-    faults.push(...otherDispatcher(input, links, own), ...(await inputFaults(input, links)));
+    faults.push(...otherDispatcher(input, links, own), ...selfFaults(input, links));
+    faults.push(...(await inputFaults(input, links)));
   } catch (error) {
     if (!(error instanceof LatchwayError)) throw error;
     faults.push(error.fault);
@@ -90,6 +92,17 @@ function otherDispatcher(input: HostInput, links: readonly HostLink[], own: Host
   if (other === undefined || other === input.device) return [];
   const what = `a dispatcher runs in this network namespace already (device ${other})`;
   return [{ code: 'host-conflict', what, remedy: 'stop it first, or run this one in another namespace' }];
+}
+
+/** The others know a dispatcher by its address, so it has to be this host's. */
+function selfFaults({ self }: HostInput, links: readonly HostLink[]): Fault[] {
+  if (self === undefined) return [];
+  const { name, address } = self;
+  if (links.some((link) => link.addresses.some((own) => sameAddress(own.address, address)))) return [];
+  if (readSysctl(`net/ipv${address.family}/ip_nonlocal_bind`) === '1') return [];
+  const what = `cluster.dispatchers.${name}: ${formatAddress(address)} is no address of this host`;
+  const remedy = 'give this host the address, or correct the file; --node says which dispatcher this is';
+  return [{ code: 'host-conflict', what, remedy }];
 }
 
 async function vipFaults(input: HostInput, family: Family, links: readonly HostLink[]): Promise<Fault[]> {

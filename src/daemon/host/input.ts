@@ -7,7 +7,8 @@ import type { HostGroup, HostInput } from './plan.ts';
 /** Number of the routing table for replies (and the one after it, for errors about them). */
 const REPLY_TABLE = 7300;
 
-export function hostInput(config: Config): HostInput {
+/** @param node name of this dispatcher; left out where its own address does not matter */
+export function hostInput(config: Config, node?: string): HostInput {
   return {
     device: config.device.name,
     table: REPLY_TABLE,
@@ -15,6 +16,7 @@ export function hostInput(config: Config): HostInput {
     servers: config.services.flatMap((service) =>
       service.servers.map((server) => hostServer(service, server)),
     ),
+    self: config.cluster?.dispatchers.find(({ name }) => name === node),
     multicast: hostGroup(config),
   };
 }

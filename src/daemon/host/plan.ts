@@ -41,10 +41,16 @@ export interface HostVip {
   readonly service: string;
 }
 
+/** A dispatcher and the address that the others know it by. */
+export interface HostDispatcher {
+  readonly name: string;
+  readonly address: Address;
+}
+
 /** A multicast group, and the dispatchers that are to hear it, this one perhaps among them. */
 export interface HostGroup {
   readonly group: Address;
-  readonly dispatchers: readonly { readonly name: string; readonly address: Address }[];
+  readonly dispatchers: readonly HostDispatcher[];
 }
 
 /** What the set-up needs to know of the configuration. */
@@ -54,6 +60,8 @@ export interface HostInput {
   readonly table: number;
   readonly vips: readonly HostVip[];
   readonly servers: readonly HostServer[];
+  /** This dispatcher, by its name in the cluster. */
+  readonly self?: HostDispatcher | undefined;
   /** Of a cluster that uses multicast. */
   readonly multicast?: HostGroup | undefined;
   /** First rule priority; default 7300. */

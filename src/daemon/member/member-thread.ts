@@ -4,13 +4,15 @@
 
 import type { Generation } from '../../balance/generation.ts';
 import { COUNTER } from '../../base/counters.ts';
+import { LatchwayError } from '../../base/fault.ts';
 import { isControl } from '../../cluster/messages.ts';
 import { readRecords } from '../../cluster/messages-read.ts';
 import type { EntryRecord } from '../../cluster/records.ts';
 import type { PathState } from '../../forward/path-state.ts';
-import { PeerSocket } from '../../io/peer-socket.ts';
+import { PeerSocket, type PeerSocketOptions } from '../../io/peer-socket.ts';
 import { TunnelSocket } from '../../io/tunnel-socket.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
+import { formatAddress } from '../../wire/address.ts';
 import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../threads/messages.ts';
 import { Member, type MemberEvent } from './member.ts';
 import {
@@ -47,7 +49,7 @@ export class MemberThread {
   #loaded: LoadedTable | undefined;
   #copyFrom = 0;
 
-  /** @throws LatchwayError system-call when the cluster's address or port cannot be had */
+  /** @throws LatchwayError host-conflict when the cluster's address or port cannot be had */
   constructor(options: {
     readonly setup: MemberSetup;
     readonly state: PathState;
@@ -62,7 +64,7 @@ export class MemberThread {
     this.member = new Member(setup, state, table, performance.now());
     const peers = setup.peers.map(({ address }) => address);
     const { self, port, multicast } = setup;
-    this.#peers = new PeerSocket({ local: self.address, port, peers, multicast });
+    this.#peers = openPeers({ local: self.address, port, peers, multicast });
     this.#group = peers.length;
     this.tunnel = new TunnelSocket(setup.self.address, state.batch.capacity);
     this.member.onDatagram = (peer, bytes) => this.#send(peer, bytes);
@@ -201,5 +203,16 @@ export class MemberThread {
         return { what: 'explain', explained: explainPacket(member, question.packet, service) };
       }
     }
+  }
+}
+
+/** @throws LatchwayError host-conflict */
+function openPeers(options: PeerSocketOptions): PeerSocket {
+  try {
+    return new PeerSocket(options);
+  } catch (error) {
+    const what = `cluster address ${formatAddress(options.local)}, UDP port ${options.port}: ${(error as Error).message}`;
+    const remedy = 'is another program on that port? see cluster.port, and cluster.multicast if there is one';
+    throw new LatchwayError({ code: 'host-conflict', what, remedy });
   }
 }
