@@ -9,7 +9,9 @@ import { formatTable, print, printJson } from './output.ts';
 export function addExplain(program: Command): void {
   const command = program
     .command('explain <PACKET>')
-    .description('where each dispatcher would send a packet now, and by which rule; changes nothing')
+    .description(
+      'where each dispatcher would send a packet now, and by which rule (of the table in ARCHITECTURE.md); changes nothing',
+    )
     .action(async (packet: string, options: ViewOptions) => {
       // Judged here too, so that a bad packet is wrong usage and not an answer of the daemon.
       parseExplained(packet);

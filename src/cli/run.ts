@@ -19,7 +19,10 @@ export function addRun(program: Command): void {
     .requiredOption('--config <FILE>', 'configuration file; SIGHUP reads it again')
     .option('--node <NAME>', 'which dispatcher this is (default: the host name)')
     .option('--socket <PATH>', 'control socket (default: /run/latchway/NODE.sock)')
-    .option('--state <FILE>', 'where the table is kept over a restart')
+    .option(
+      '--state <FILE>',
+      'where the table is kept over a restart (default: NODE.table beside the socket)',
+    )
     .option(
       '--hold',
       'when it stops, leave the routes and rules that keep replies from leaking, for the next start (upgrades)',

@@ -9,7 +9,7 @@ import { print, printJson } from './output.ts';
 export function addStatus(program: Command): void {
   const command = program
     .command('status')
-    .description('node, version, uptime, device, table, services, warnings')
+    .description('node, version, uptime, device, table, services, cluster, and what is wrong with them')
     .action(async (options: ViewOptions) => {
       const status = await askDaemon<FullStatusView>(socketOf(options), 'GET', '/status');
       if (options.json) printJson(status);
