@@ -8,7 +8,7 @@
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { LatchwayError } from '../base/fault.ts';
-import { type NodeId, nodeId } from '../cluster/identity.ts';
+import { NOBODY, type NodeId, nodeId } from '../cluster/identity.ts';
 import { type RecordedDatagram, Recording } from '../cluster/recording.ts';
 import { Sealer, STREAM_BROADCAST, STREAM_HELLO } from '../cluster/seal.ts';
 import { type ClusterConfig, clusterKeys } from '../daemon/config/cluster.ts';
@@ -122,7 +122,7 @@ async function* bytesOf(file: string): AsyncGenerator<Buffer> {
 /** What packets say, by the names and keys of one configuration. */
 class Decoder {
   readonly #port: number;
-  readonly #byAddress: ReadonlyMap<string, { readonly name: string; readonly node: NodeId }>;
+  readonly #byAddress: Map<string, { readonly name: string; readonly node: NodeId }>;
   readonly #names: WireNames;
   readonly #recording: Recording;
 
@@ -130,6 +130,9 @@ class Decoder {
     this.#port = cluster.port;
     const dispatchers = cluster.dispatchers.map((one) => ({ ...one, node: nodeId(one.name) }));
     this.#byAddress = new Map(dispatchers.map((one) => [formatAddress(one.address), one]));
+    // What goes to the group is of the broadcast stream, which is sealed for nobody in particular.
+    if (cluster.multicast !== undefined)
+      this.#byAddress.set(formatAddress(cluster.multicast), { name: 'all', node: NOBODY });
     const nodes = dispatchers.map(({ node }) => node);
     this.#recording = new Recording(new Sealer(clusterKeys(cluster)), nodes);
     this.#names = wireNames(new Map(dispatchers.map(({ node, name }) => [node, name])), services);

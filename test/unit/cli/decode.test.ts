@@ -285,3 +285,29 @@ describe('what cannot be opened', () => {
     expect(ended.stdout).toBe('');
   });
 });
+
+test('what goes to the multicast group is said to all', async () => {
+  const group = '239.1.2.3';
+  writeFileSync(
+    file('group.yaml'),
+    cluster('cluster.key').replace('{ name', `{ multicast: ${group}, name`) + SERVICES,
+  );
+  const link = links.get('d1')!;
+  link.broadcast(ENTRY);
+  const [datagram] = link.flush(0, () => life('d2'));
+  const ports = { sourcePort: 7373, destinationPort: 7373 };
+  const sent = udpPacket({
+    source: ADDRESSES['d1']!,
+    destination: group,
+    ...ports,
+    payload: datagram!.bytes,
+  });
+  const captured = capture('group.pcap', [[1, sent.bytes]]);
+  const { stdout } = await runProgram(['decode', '--config', file('group.yaml'), '--json', captured]);
+  expect(JSON.parse(stdout.trimEnd().split('\n')[0]!)).toMatchObject({
+    ...{ sender: 'd1', receiver: 'all', stream: 'broadcast', records: [{ type: 'entry' }] },
+  });
+  // Without it in the configuration, it is a packet like others.
+  const { stdout: plain } = await decode('--json', captured);
+  expect(JSON.parse(plain.trimEnd().split('\n')[0]!)).not.toHaveProperty('stream');
+});
