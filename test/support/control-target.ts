@@ -1,6 +1,7 @@
 /** A daemon that only the control socket needs: fixed views, any number of flows, and a record of what was asked. */
 import { COUNTER_INFO, type CounterName } from '../../src/base/counters.ts';
 import { LatchwayError } from '../../src/base/fault.ts';
+import type { ClusterStatus, PeerView } from '../../src/daemon/cluster/cluster-views.ts';
 import type {
   ControlTarget,
   FlowFilter,
@@ -28,6 +29,26 @@ export const STATUS: StatusView = {
   ],
   sysctls: [{ name: 'net.ipv4.conf.eth0.forwarding', from: '0', to: '1' }],
   warnings: ['this kernel has no USO offload'],
+};
+
+export const PEER: PeerView = {
+  ...{ name: 'd2', address: '10.0.9.2', state: 'up', ready: true, flooding: false },
+  ...{ incarnation: 'ab'.repeat(16), lastHeardMs: 42, sent: 7, sequence: 9, received: 8, missing: 1 },
+  ...{ lost: 0, repaired: 2, version: 1, configuration: '0badcafe', drift: false },
+};
+
+export const CLUSTER: ClusterStatus = {
+  ...{
+    dispatchers: 3,
+    up: 2,
+    ready: 1,
+    joining: 'copying',
+    incarnation: '',
+    flood: true,
+    floodElsewhere: ['d2'],
+  },
+  ...{ silent: { d3: 'is silent' }, drift: ['d2'], locks: 1, questions: 2, waitingPackets: 3, sequence: 4 },
+  ...{ multicast: '239.1.2.3 on eth2', asideEntries: 0, unsealable: 5, refusedConnections: {} },
 };
 
 const WEB = {

@@ -2,7 +2,7 @@
  * Metrics in Prometheus text, made from the daemon's own counters when somebody scrapes; nothing is kept here.
  *
  * `latchway_packets_total{verdict}` (without `to-dispatcher`) and `latchway_drops_total{reason}` add up to all packets
- * that arrived; `latchway_events_total{event}` says what else happened. Served on the control socket, and by TCP where the
+ * that arrived; `latchway_events_total{event}` says what else happened; `latchway_peer_*{dispatcher}` are of the cluster. Served on the control socket, and by TCP where the
  * configuration has `metrics: { listen }`.
  */
 import { createServer } from 'node:http';
@@ -10,9 +10,10 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { COUNTER_INFO, type CounterKind } from '../../base/counters.ts';
 import { LatchwayError } from '../../base/fault.ts';
 import { type Endpoint, formatAddress, formatEndpoint } from '../../wire/address.ts';
+import type { ClusterStatus, PeerView } from '../cluster/cluster-views.ts';
 import type { ControlTarget } from './control.ts';
 
-export type MetricsTarget = Pick<ControlTarget, 'status' | 'counters' | 'servers'>;
+export type MetricsTarget = Pick<ControlTarget, 'status' | 'counters' | 'servers' | 'cluster' | 'peers'>;
 
 export interface Metrics {
   readonly contentType: string;
@@ -27,6 +28,7 @@ export function createMetrics(target: MetricsTarget): Metrics {
   addCounters(registry, target);
   addTable(registry, target);
   addServers(registry, target);
+  addCluster(registry, target);
   return { contentType: registry.contentType, text: () => registry.metrics() };
 }
 
@@ -35,16 +37,17 @@ function gauge(
   name: string,
   help: string,
   labelNames: readonly string[],
-  samples: () => readonly Sample[],
+  samples: () => readonly Sample[] | Promise<readonly Sample[]>,
 ): void {
   new Gauge({
     name,
     help,
     labelNames: [...labelNames],
     registers: [registry],
-    collect() {
+    async collect() {
+      const all = await samples();
       this.reset();
-      for (const [labels, value] of samples()) this.inc(labels, value);
+      for (const [labels, value] of all) this.inc(labels, value);
     },
   });
 }
@@ -115,6 +118,43 @@ function addServers(registry: Registry, target: MetricsTarget): void {
         [{ service, server, state: 'inactive' }, inactive],
       ]),
   );
+}
+
+/** Zeros and no peers for a dispatcher alone. */
+function addCluster(registry: Registry, target: MetricsTarget): void {
+  const here = (name: string, help: string, value: (cluster: ClusterStatus) => number): void =>
+    gauge(registry, name, help, [], async () => {
+      const cluster = await target.cluster();
+      return cluster === null ? [] : [[{}, value(cluster)]];
+    });
+  here('latchway_flood', 'Whether new flows are forwarded by hash, without an entry', ({ flood }) =>
+    flood ? 1 : 0,
+  );
+  here('latchway_locks', 'Client locks in the local table', ({ locks }) => locks);
+  here(
+    'latchway_questions',
+    'Questions about unknown flows that wait for answers',
+    ({ questions }) => questions,
+  );
+  here('latchway_waiting_packets', 'Packets that wait for a lock or an answer', (one) => one.waitingPackets);
+  const peers = (name: string, help: string, value: (peer: PeerView) => number): void =>
+    gauge(registry, name, help, ['dispatcher'], async () => {
+      if ((await target.cluster()) === null) return [];
+      return (await target.peers()).map((peer) => [{ dispatcher: peer.name }, value(peer)]);
+    });
+  peers('latchway_peer_up', 'Whether this dispatcher and that one hear each other', ({ state }) =>
+    state === 'up' ? 1 : 0,
+  );
+  peers('latchway_peer_ready', 'Whether it is up and knows the table', ({ ready }) => (ready ? 1 : 0));
+  peers('latchway_peer_flood', 'Whether it is flooded', ({ flooding }) => (flooding ? 1 : 0));
+  peers('latchway_peer_drift', 'Whether it has another configuration', ({ drift }) => (drift ? 1 : 0));
+  peers(
+    'latchway_peer_missing',
+    'Datagrams of its updates that are being asked for',
+    ({ missing }) => missing,
+  );
+  peers('latchway_peer_lost', 'Datagrams of its updates that were lost for good', ({ lost }) => lost);
+  peers('latchway_peer_repaired', 'Datagrams of its updates that were had again', ({ repaired }) => repaired);
 }
 
 /** Serves GET /metrics, and nothing else, by TCP. @returns a function that stops it. @throws LatchwayError `file` */

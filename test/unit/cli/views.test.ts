@@ -6,10 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../src/base/fault.ts';
-import type { ClusterStatus, PeerView } from '../../../src/daemon/cluster/cluster-views.ts';
 import type { ControlTarget } from '../../../src/daemon/control/control.ts';
 import { type ControlServer, startControl } from '../../../src/daemon/control/server.ts';
-import { fakeTarget, flow, keptLog, SERVERS, STATUS } from '../../support/control-target.ts';
+import { CLUSTER, fakeTarget, flow, keptLog, PEER, SERVERS, STATUS } from '../../support/control-target.ts';
 import { runProgram, startProgram } from '../../support/program.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'latchway-views-'));
@@ -127,12 +126,6 @@ describe('JSON', () => {
   });
 });
 
-const PEER: PeerView = {
-  ...{ name: 'd2', address: '10.0.9.2', state: 'up', ready: true, flooding: false },
-  ...{ incarnation: 'ab'.repeat(16), lastHeardMs: 42, sent: 7, sequence: 9, received: 8, missing: 1 },
-  ...{ lost: 0, repaired: 2, version: 1, configuration: '0badcafe', drift: false },
-};
-
 describe('in a cluster', () => {
   test('peers: what is not as it should be has a note', async () => {
     const never = { ...PEER, name: 'd3', state: 'silent', ready: false, incarnation: '' } as const;
@@ -154,27 +147,7 @@ describe('in a cluster', () => {
   });
 
   test('status: who is not up, and why', async () => {
-    const cluster: ClusterStatus = {
-      ...{
-        dispatchers: 3,
-        up: 2,
-        ready: 1,
-        joining: 'copying',
-        incarnation: '',
-        flood: true,
-        floodElsewhere: ['d2'],
-      },
-      ...{
-        silent: { d3: 'is silent' },
-        drift: ['d2'],
-        locks: 1,
-        questions: 2,
-        waitingPackets: 3,
-        sequence: 4,
-      },
-      ...{ multicast: '239.1.2.3 on eth2', asideEntries: 0, unsealable: 5, refusedConnections: {} },
-    };
-    const { stdout } = await ask({ ...fakeTarget(), cluster: async () => cluster }, 'status');
+    const { stdout } = await ask({ ...fakeTarget(), cluster: async () => CLUSTER }, 'status');
     expect(squeeze(stdout).slice(10, 17)).toEqual([
       'cluster: 2 of 3 dispatchers up, 1 ready; 1 locks, 2 questions, 3 packets wait',
       'multicast: 239.1.2.3 on eth2',

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { COUNTER_INFO } from '../../../../src/base/counters.ts';
 import { createMetrics, listenMetrics } from '../../../../src/daemon/control/metrics.ts';
 import { parseAddress } from '../../../../src/wire/address.ts';
-import { fakeTarget, SERVERS } from '../../../support/control-target.ts';
+import { CLUSTER, fakeTarget, PEER, SERVERS } from '../../../support/control-target.ts';
 
 let stop: (() => Promise<void>) | undefined;
 afterEach(async () => {
@@ -44,6 +44,24 @@ test('table and servers', async () => {
   expect(value(text, 'latchway_server_weight{service="web",server="s2"}')).toBe(0);
   expect(value(text, 'latchway_server_flows{service="web",server="s1",state="active"}')).toBe(120);
   expect(value(text, 'latchway_server_flows{service="web",server="s1",state="inactive"}')).toBe(4);
+});
+
+test('the cluster; a dispatcher alone has no peers and no flood', async () => {
+  const silent = { ...PEER, name: 'd3', state: 'silent', ready: false, drift: true } as const;
+  const target = { ...fakeTarget(), cluster: async () => CLUSTER, peers: async () => [PEER, silent] };
+  const text = await createMetrics(target).text();
+  expect(value(text, 'latchway_flood')).toBe(1);
+  expect(value(text, 'latchway_locks')).toBe(1);
+  expect(value(text, 'latchway_waiting_packets')).toBe(3);
+  const of = (name: string) =>
+    ['d2', 'd3'].map((dispatcher) => value(text, `latchway_peer_${name}{dispatcher="${dispatcher}"}`));
+  expect(of('up')).toEqual([1, 0]);
+  expect(of('ready')).toEqual([1, 0]);
+  expect(of('drift')).toEqual([0, 1]);
+  expect(of('repaired')).toEqual([2, 2]);
+  const alone = await createMetrics(fakeTarget()).text();
+  expect(alone).not.toMatch(/^latchway_peer_\w+[ {]/m);
+  expect(value(alone, 'latchway_flood')).toBe(0);
 });
 
 test('a second scrape sees what changed, and servers that went are gone', async () => {
