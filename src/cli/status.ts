@@ -1,7 +1,7 @@
 /** `latchway status`: what the daemon is and how it does. */
 import type { Command } from 'commander';
 import type { ClusterStatus } from '../daemon/cluster/cluster-views.ts';
-import type { FullStatusView } from '../daemon/control/control.ts';
+import type { FullStatusView, ServiceStatus } from '../daemon/control/control.ts';
 import { askDaemon } from './client.ts';
 import { socketOf, type ViewOptions, withExamples, withView } from './options.ts';
 import { print, printJson } from './output.ts';
@@ -33,15 +33,27 @@ export function formatStatus(status: FullStatusView): string {
     ['device', `${device.name}, queues ${device.queues}, offloads ${device.offloads.join(' ') || 'none'}`],
     ['table', `${table.used} of ${table.capacity} (${percent} %), ${Math.ceil(table.bytes / 1_048_576)} MiB`],
     ['flows/s', status.flowsPerSecond.toFixed(1)],
-    ...status.services.map(({ service, up, servers }): [string, string] => [
-      'service',
-      `${service}, ${up} of ${servers} servers up`,
-    ]),
+    ...status.services.map((service): [string, string] => ['service', formatService(service)]),
     ...clusterLines(status.cluster),
     ...status.sysctls.map(({ name, from, to }): [string, string] => ['sysctl', `${name} ${from} -> ${to}`]),
     ...status.warnings.map((warning): [string, string] => ['warning', warning]),
   ];
   return lines.map(([name, text]) => `${`${name}:`.padEnd(12)}${text}`).join('\n');
+}
+
+function formatService({ service, up, servers, down, drained }: ServiceStatus): string {
+  const words = [`${service}, ${up} of ${servers} servers up`];
+  if (down.length > 0) words.push(`down: ${some(down)}`);
+  if (drained.length > 0) words.push(`drained: ${some(drained)}`);
+  return words.join('; ');
+}
+
+/** A line has room for some names; `latchway servers` has them all, and why. */
+const NAMES_SHOWN = 8;
+
+function some(names: readonly string[]): string {
+  const rest = names.length - NAMES_SHOWN;
+  return `${names.slice(0, NAMES_SHOWN).join(' ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 /** Where a dispatcher is between start and ready, for people. */

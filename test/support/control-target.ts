@@ -24,8 +24,8 @@ export const STATUS: StatusView = {
   table: { used: 12_345, capacity: 1_048_576, bytes: 67_108_864 },
   flowsPerSecond: 41.5,
   services: [
-    { service: 'web', up: 1, servers: 2 },
-    { service: 'dns', up: 1, servers: 1 },
+    { service: 'web', up: 1, servers: 2, down: ['s2'], drained: [] },
+    { service: 'dns', up: 1, servers: 1, down: [], drained: ['s1'] },
   ],
   sysctls: [{ name: 'net.ipv4.conf.eth0.forwarding', from: '0', to: '1' }],
   warnings: ['this kernel has no USO offload'],

@@ -15,6 +15,9 @@ export interface ServiceStatus {
   /** Servers that are up, and all that the configuration names. */
   readonly up: number;
   readonly servers: number;
+  /** Names of those that are down, and of those that are up and drained. */
+  readonly down: readonly string[];
+  readonly drained: readonly string[];
 }
 
 export interface StatusView {

@@ -61,6 +61,10 @@ export class DaemonControl implements ControlTarget {
           service: service.name,
           up: configured.filter((server) => server.up).length,
           servers: configured.length,
+          down: configured.filter((server) => !server.up).map((server) => server.config.name),
+          drained: configured
+            .filter((server) => server.up && server.drained)
+            .map((server) => server.config.name),
         };
       }),
       sysctls: host.changed.map(({ key, from, to }) => ({ name: key, from, to })),
