@@ -10,12 +10,16 @@ import type { SimulationOptions } from '../sim/options.ts';
 import { runSeed, type SimulationSummary } from '../sim/simulate.ts';
 import { withExamples } from './options.ts';
 import { formatTable, print, printJson } from './output.ts';
+import { simulateCost } from './simulate-cost.ts';
+
+/** Every one talks to every other, and all of it runs here. */
+const MOST_DISPATCHERS = 16;
 
 type Words = Readonly<Record<string, string | boolean | undefined>>;
 
 /** Option, what it is called in the simulation, its largest value, and its help. */
 const NUMBERS: readonly (readonly [string, keyof SimulationOptions, number, string])[] = [
-  ['dispatchers', 'dispatchers', 16, 'dispatchers'],
+  ['dispatchers', 'dispatchers', 1_000, `dispatchers: up to ${MOST_DISPATCHERS}, with --cost up to 1000`],
   ['sessions', 'tcpFlows', 10_000, 'TCP connections'],
   ['datagrams', 'udpFlows', 10_000, 'UDP flows'],
   ['servers', 'servers', 250, 'servers'],
@@ -41,6 +45,7 @@ export function addSimulate(program: Command): void {
     .option('--seed <N>', 'the first seed', '1')
     .option('--runs <N>', 'how many seeds', '100')
     .option('--delay <MS-MS>', 'delay between dispatchers, from - to')
+    .option('--cost', 'what clusters of some sizes would cost, instead')
     .option('--json', 'print one JSON object')
     .action((words: Words) => simulate(words));
   for (const [name, , , help] of NUMBERS) command.option(`--${name} <N>`, help);
@@ -50,6 +55,7 @@ export function addSimulate(program: Command): void {
     ['latchway simulate --runs 1000', 'a thousand seeds, each with a cluster and trouble of its own'],
     ['latchway simulate --dispatchers 4 --loss 0.3 --lock confirm', 'one kind of trouble'],
     ['latchway simulate --seed 4268 --runs 1', 'one seed again'],
+    ['latchway simulate --cost', 'messages, bytes and time a new session, for 2 to 1,000 dispatchers'],
   ]);
 }
 
@@ -90,7 +96,22 @@ function simulate(words: Words): void {
   const given = givenOptions(words);
   const first = numberOf(words, 'seed', 2 ** 31) ?? 1;
   const runs = numberOf(words, 'runs', 10_000_000) ?? 100;
-  if (given.dispatchers !== undefined && given.dispatchers < 2) throw usage('--dispatchers: at least 2');
+  const { dispatchers, delayMs } = given;
+  if (dispatchers !== undefined && dispatchers < 2) throw usage('--dispatchers: at least 2');
+  if (words['cost'] === true) {
+    const lock = given.lock === 'auto' ? undefined : given.lock;
+    simulateCost({
+      dispatchers,
+      sessions: given.tcpFlows,
+      lock,
+      delayMs,
+      seed: first,
+      json: words['json'] === true,
+    });
+    return;
+  }
+  if (dispatchers !== undefined && dispatchers > MOST_DISPATCHERS)
+    throw usage(`--dispatchers: at most ${MOST_DISPATCHERS}, but for --cost`);
   const totals = new Map<string, number>();
   const wrong: SimulationSummary[] = [];
   let transcript = '';

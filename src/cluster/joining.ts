@@ -37,7 +37,7 @@ export type JoinState =
 const FIRST_READY = 0x6c617463;
 const COPY_EVERY_MS = 100;
 /** Between two copies to one that is ready and fell behind. */
-const COPY_AGAIN_MS = 2_000;
+const COPY_AGAIN_MS = 10_000;
 /** For clocks that run apart. */
 const LEASE_MARGIN = 1.1;
 /** A source that says nothing for so long is given up. */
@@ -51,6 +51,8 @@ export class Joining {
   copyAt = 0;
   source: NodeId = NOBODY;
   behindTo = 0;
+  /** Ready, and a copy is on its way all the same. */
+  isRefreshing = false;
   copies = 0;
   readonly tried = new Set<NodeId>();
   readonly context: Context;
@@ -117,12 +119,12 @@ export class Joining {
 
   /** Ready, but what a live sender said is lost for good: its whole table says more than digests do, and sooner. */
   again(now: number): NodeId | undefined {
-    if (now < this.copyAt) return undefined;
+    if (this.isRefreshing || now < this.copyAt) return undefined;
     for (const { peer, stream } of this.membership.members.values()) {
       if (stream.behindTo === 0 || !isLive(peer) || !peer.ready) continue;
       this.behindTo = stream.behindTo;
       stream.behindTo = 0;
-      this.copyAt = now + COPY_AGAIN_MS;
+      this.isRefreshing = true;
       this.source = peer.node;
       this.copies++;
       return peer.node;
@@ -139,6 +141,7 @@ export class Joining {
   failed(now: number): void {
     if (this.state.kind === 'copying') this.tried.add(this.state.from);
     if (this.state.kind === 'ready') {
+      this.refreshed(now);
       const member = this.membership.members.get(this.source);
       if (member !== undefined) member.stream.behindTo = Math.max(member.stream.behindTo, this.behindTo);
       return;
@@ -147,8 +150,15 @@ export class Joining {
     this.aloneSince = now;
   }
 
+  /** A copy to one that is ready ended: the next one must not follow at once, for who falls behind has much to do. */
+  refreshed(now: number): void {
+    this.isRefreshing = false;
+    this.copyAt = now + COPY_AGAIN_MS;
+  }
+
   /** The copy is complete. */
   copied(now: number, vector: readonly VectorPart[]): void {
+    if (this.state.kind === 'ready') this.refreshed(now);
     if (this.state.kind !== 'copying') return;
     for (const { peer, stream } of this.membership.members.values()) stream.copied(sequenceIn(vector, peer));
     this.state = { kind: 'catching-up', since: now, vector, targets: undefined };

@@ -10,7 +10,7 @@
 
 import type { NodeId } from './identity.ts';
 import { MAX_RECORD_SIZE } from './message-layout.ts';
-import { type AnyRecord, RecordWriter, recordSize } from './messages.ts';
+import { type AnyRecord, isControl, RecordWriter, recordSize } from './messages.ts';
 import { readRecords } from './messages-read.ts';
 import {
   HEADER_SIZE,
@@ -104,7 +104,7 @@ export class Link {
   enqueue(peer: NodeId, stream: Outgoing['stream'], record: AnyRecord): boolean {
     const waiting = this.outgoing.get(peer);
     if (waiting === undefined) this.outgoing.set(peer, { stream, peer, records: [record] });
-    else if (waiting.records.length >= MAX_WAITING) return false;
+    else if (waiting.records.length >= MAX_WAITING && !isControl(record)) return false;
     else waiting.records.push(record);
     return true;
   }

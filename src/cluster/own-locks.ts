@@ -251,7 +251,9 @@ export class OwnLocks {
   /** Rule 3: the set shrinks by those that die. */
   peerGone(node: NodeId): void {
     for (const lock of [...this.locks.table.values()]) {
-      if (lock.kind === 'own' && lock.pending.delete(node)) this.settle(lock);
+      // What was settled before may have ended this one.
+      if (lock.kind !== 'own' || this.locks.table.get(lock.claim.key.text) !== lock) continue;
+      if (lock.pending.delete(node)) this.settle(lock);
     }
   }
 

@@ -10,8 +10,8 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     rule: '3',
     name: 'a lock waits for the dead',
     file: 'src/cluster/own-locks.ts',
-    from: "if (lock.kind === 'own' && lock.pending.delete(node)) this.settle(lock);",
-    to: '',
+    from: 'if (lock.pending.delete(node)) this.settle(lock);\n    }\n  }\n\n  /**\n   * Rule 3, made',
+    to: '}\n  }\n\n  /**\n   * Rule 3, made',
     model: 'the dead need not answer',
   },
   {
