@@ -2,7 +2,8 @@
  * `latchway simulate --cost`: what clusters of some sizes would cost, in messages, bytes, time, and packets that take a detour.
  */
 import { MAX_DISPATCHERS } from '../daemon/config/limits.ts';
-import { type Cost, type CostOptions, costOf } from '../sim/cost.ts';
+import { type Cost, costOf } from '../sim/cost.ts';
+import type { CostOptions } from '../sim/cost-world.ts';
 import { formatTable, print, printJson } from './output.ts';
 
 /** Sizes, and how many sessions show what they cost: each goes to all. */

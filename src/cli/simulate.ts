@@ -28,9 +28,11 @@ const NUMBERS: readonly (readonly [string, keyof SimulationOptions, number, stri
   ['partitions', 'partitions', 100, 'cuts between two dispatchers, one way or both'],
   ['crashes', 'crashes', 100, 'dispatchers that die and come back'],
   ['slow', 'slowdowns', 100, 'times for which a dispatcher does everything late'],
+  ['server-changes', 'serverChanges', 100, 'servers that are drained, or taken back'],
   ['server-deaths', 'serverDeaths', 100, 'servers that die'],
   ['floods', 'floods', 10, 'bursts of spoofed SYNs'],
   ['drift', 'drift', 0.5, 'part by which clocks run apart'],
+  ['confirm-timeout', 'confirmTimeoutMs', 10_000, 'ms after which silence counts as a grant'],
 ];
 const CHOICES: Readonly<Record<string, readonly [keyof SimulationOptions, readonly string[]]>> = {
   lock: ['lock', ['auto', 'announce', 'confirm']],

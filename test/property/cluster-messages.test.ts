@@ -32,7 +32,7 @@ const claim = {
   key,
   isn: u32,
   previousIsn: fc.oneof(fc.constant(-1), u32),
-  generation: fc.integer({ min: 0, max: 255 }),
+  generation: fc.integer({ min: 0, max: 65_535 }),
   server: u32,
 };
 const lock = fc.record({
