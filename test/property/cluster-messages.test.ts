@@ -67,6 +67,17 @@ const record: fc.Arbitrary<AnyRecord> = fc.oneof(
     idleMs: fc.oneof(fc.constant(0), u32),
   }),
   fc.record({
+    type: fc.constant('entry' as const),
+    cause: fc.constant('copy' as const),
+    attempt: fc.constant(0),
+    ...claim,
+    origin: u32,
+    // A copy says what is over.
+    bits: fc.integer({ min: 0, max: 31 }),
+    ageMs: u32,
+    idleMs: u32,
+  }),
+  fc.record({
     type: fc.constant('heartbeat' as const),
     ready: fc.boolean(),
     flooding: fc.boolean(),

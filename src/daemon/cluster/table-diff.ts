@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { BIT_CLOSING } from '../../cluster/entry.ts';
+import { BIT_CLOSING, BIT_TOMBSTONE } from '../../cluster/entry.ts';
 import type { ClusterSeed } from '../../cluster/identity.ts';
 import { isControl } from '../../cluster/messages.ts';
 import { readRecords } from '../../cluster/messages-read.ts';
@@ -128,7 +128,7 @@ function randomSeed(): ClusterSeed {
 }
 
 function counts(record: EntryRecord): boolean {
-  return (record.bits & BIT_CLOSING) === 0 && record.ageMs >= YOUNG_MS;
+  return (record.bits & (BIT_CLOSING | BIT_TOMBSTONE)) === 0 && record.ageMs >= YOUNG_MS;
 }
 
 function view({ entries, silent }: Look, differences: readonly DiffRow[], unlisted: number): DiffView {
