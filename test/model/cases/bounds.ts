@@ -1,8 +1,8 @@
 /**
  * Cases by their bound: so many sessions, packets, losses, crashes, false suspicions over two dispatchers that all race (rules 1-6 of protocol.md).
  *
- * Two sessions without repeats are exhausted with all faults at once. Repeats multiply what is in flight, so with them one session is exhausted in the
- * suite, and two go to their end by hand.
+ * Two sessions without repeats are exhausted with all faults at once. Repeats multiply what is in flight, so with them three packets go to their
+ * end by hand only.
  */
 
 import type { ModelCase, ScriptPacket } from '../case.ts';
@@ -48,6 +48,19 @@ export const BOUND_CASES: readonly ModelCase[] = [
     crashes: 1,
     suspicions: 1,
   }),
+  {
+    name: 'two sessions of a packet each, a loss, a crash and a false suspicion, repeats',
+    rule: 'locks, 1-6',
+    nodes: 2,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, FLOW), at: [0] },
+      { packet: udp(2, OTHER), at: [1] },
+    ],
+    losses: 1,
+    crashes: 1,
+    suspicions: 1,
+  },
   oneSession('race of three packets', 3, {}),
   oneSession('race, duplicated datagrams', 2, { duplicates: 1, losses: 1 }),
   oneSession('race of three packets, duplicated datagrams', 3, { duplicates: 1, losses: 1, ...CUT }),
