@@ -47,8 +47,10 @@ export class Faults {
 
   /** What only the dead one knew is not promised; nor a SYN's server before the SYN-ACK. */
   excuse(dispatcher: SimulatedDispatcher, others: readonly SimulatedDispatcher[]): void {
+    const nobodyReady = others.every((one) => !one.node.core.context.ready);
     for (const connection of this.world.clients.connections.values()) {
-      if (connection.step < 0) connection.excused = true;
+      // The memory of a flood goes too when nobody is left who was there: what went by hash has no entry.
+      if (connection.step < 0 || nobodyReady) connection.excused = true;
       for (const key of [connection.flow, connection.session]) {
         const known = key === undefined ? undefined : dispatcher.store.find(key);
         if (known === undefined) continue;
