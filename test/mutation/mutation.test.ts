@@ -3,13 +3,39 @@
  * checker of the simulation has something that it, and it by name, finds. Prints the table.
  */
 
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { buildMutant, catchesOf, isCaught, removeMutant, rowOf } from './build.ts';
 import { MUTATIONS } from './mutations.ts';
 
 const rows: string[] = [];
 
+/** Rules of the protocol by number, those of the design's section 2, and what has no number. */
+const RULES = [
+  ...Array.from({ length: 19 }, (_, at) => `${at + 1}`),
+  ...Array.from({ length: 8 }, (_, at) => `design ${at + 1}`),
+  'identities',
+  'attempt',
+  'incarnation',
+  'order of entries',
+];
+
 describe('mutations', () => {
+  it('there is one for each rule', () => {
+    const named = new Set(MUTATIONS.flatMap(({ rule }) => rule.split(', ')));
+    expect(RULES.filter((rule) => !named.has(rule))).toEqual([]);
+  });
+
+  it('there is one for each checker of the simulation', () => {
+    const named = new Set(MUTATIONS.map(({ checker }) => checker));
+    const checkers = readdirSync(join(import.meta.dirname, '../../src/sim/checkers')).map((file) =>
+      file.slice(0, -3),
+    );
+    expect(checkers.length).toBeGreaterThan(0);
+    expect(checkers.filter((name) => !named.has(name))).toEqual([]);
+  });
+
   afterAll(() => {
     process.stdout.write(`\n| rule | mutation | caught by |\n| --- | --- | --- |\n${rows.join('\n')}\n`);
   });

@@ -152,7 +152,6 @@ export const LOCK_CASES: readonly ModelCase[] = [
     policy: UDP,
     packets: [{ packet: udp(1, FLOW), at: [0] }],
     suspicions: 1,
-    maxStates: 60_000,
     check: (world) => {
       for (const { locks, context } of world.cores) {
         const lock = locks.table.get(FLOW.text);
