@@ -44,6 +44,21 @@ export const ENTRY_CASES: readonly ModelCase[] = [
     losses: 1,
   },
   {
+    name: 'double rebinding, and one dies',
+    rule: '1, 10',
+    nodes: 2,
+    policy: { ...UDP, rebind: true },
+    prepare: (world) => {
+      holdAll(world, FLOW, { server: 4 });
+      world.down = new Set([4]);
+    },
+    packets: [
+      { packet: udp(1, FLOW), at: BOTH },
+      { packet: udp(2, FLOW), at: BOTH },
+    ],
+    crashes: 1,
+  },
+  {
     name: 'conflict that stays',
     rule: 'order of entries',
     nodes: 3,

@@ -44,6 +44,18 @@ export const LOCK_CASES: readonly ModelCase[] = [
     },
   },
   {
+    name: 'three dispatchers race, one dies',
+    rule: '1, 3, design 5',
+    nodes: 3,
+    policy: UDP,
+    packets: [
+      { packet: udp(1, RANKED), at: [0] },
+      { packet: udp(2, RANKED), at: [1] },
+    ],
+    crashes: 1,
+    repeats: false,
+  },
+  {
     name: 'stale grant',
     rule: 'attempt, 5',
     nodes: 3,
