@@ -51,6 +51,7 @@ napi_value make_layout(napi_env env) {
       {"tallyStopErrno", kTallyStopErrno},
       {"tallySize", kTallySize},
       {"pollMax", kPollMax},
+      {"partsMax", kPartsMax},
   };
   for (const auto& number : numbers) {
     napi_set_named_property(env, layout, number.name, make_natural(env, static_cast<uint32_t>(number.value)));

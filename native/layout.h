@@ -19,6 +19,9 @@ constexpr size_t kTallySize = 4;
 // Descriptors in one poll: a device queue, an eventfd, eight sockets and room for the cluster's.
 constexpr size_t kPollMax = 64;
 
+// Pieces that one frame may be written from: a batch of packets joined to one, 2 KiB of vectors on the stack.
+constexpr size_t kPartsMax = 128;
+
 // Words of an address: four, unsigned, host order, IPv4 mapped to (0, 0, 0xffff, address).
 constexpr size_t kAddressWords = 4;
 constexpr uint32_t kMappedWord = 0xffff;

@@ -82,6 +82,7 @@ const COUNTERS = [
   ['session-refused', 'event', 'flows whose client got no session entry, because the table was full'],
   ['session-expired', 'event', 'session entries that ended by time-out'],
   ['mss-clamped', 'event', 'SYNs whose MSS option was lowered'],
+  ['joined', 'event', 'TCP segments written to the device in one frame with those before them'],
   ['segmented', 'event', 'super-packets cut into segments in software'],
   ['reply-tuple-avoided', 'event', 'selections that took another server because the reply tuple was taken'],
   [

@@ -59,14 +59,13 @@ export class MemoryDevice implements Device {
 
   write(batch: Batch): number {
     let lost = 0;
-    for (let index = 0; index < batch.txCount; index++) {
-      const offset = batch.txOffset[index]!;
-      const end = offset + batch.txLength[index]!;
+    for (let index = 0; index < batch.txCount; index += batch.txParts[index]!) {
       if (this.#written.length >= this.#queueSize) {
-        lost++;
+        lost += batch.txParts[index]!;
       } else {
+        const offset = batch.txOffset[index]!;
         const vnet = batch.bytes.slice(offset - VNET_SIZE, offset);
-        this.#written.push({ bytes: batch.bytes.slice(offset, end), vnet });
+        this.#written.push({ bytes: batch.frame(index).slice(), vnet });
       }
     }
     batch.txCount = 0;

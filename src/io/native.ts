@@ -28,6 +28,8 @@ interface Layout {
   readonly tallyStopErrno: number;
   readonly tallySize: number;
   readonly pollMax: number;
+  /** Entries that one frame may be written from. */
+  readonly partsMax: number;
 }
 
 /** Constants of <sys/socket.h> and <netinet/in.h>, by their names there. */
@@ -106,8 +108,10 @@ export interface Native {
   ): number;
 
   /**
-   * Writes packets, one write() each, from `offset - headerBytes`. A packet that the kernel refuses is counted and
-   * stepped over; the batch stops at EAGAIN, at a descriptor that is no device any more, or at an entry out of bounds.
+   * Writes frames, one write() each, from `offset - headerBytes` of their first entry on. A frame that the kernel refuses is
+   * counted and stepped over; the batch stops at EAGAIN, at a descriptor that is no device any more, or at an entry out of bounds.
+   * @param parts at the first entry of a frame: of how many entries it is made, 1 to `partsMax`; the others add their bytes
+   * from `offset` on (writev). Left out: each entry is a frame. The tally counts entries.
    */
   writePackets(
     fd: number,
@@ -118,6 +122,7 @@ export interface Native {
     count: number,
     headerBytes: number,
     tally: Int32Array,
+    parts?: Uint32Array,
   ): number;
 
   /**

@@ -38,12 +38,20 @@ export class TraceDevice implements Device {
 
   read(batch: Batch): number {
     const count = this.#inner.read(batch);
-    this.#trace(batch, batch.rxOffset, batch.rxLength, batch.rxCount);
+    const timeUs = batch.rxCount === 0 ? 0 : this.#nowUs();
+    for (let index = 0; index < batch.rxCount; index++) {
+      const offset = batch.rxOffset[index]!;
+      const packet = batch.bytes.subarray(offset, offset + batch.rxLength[index]!);
+      this.#trace(batch, offset, packet, timeUs);
+    }
     return count;
   }
 
   write(batch: Batch): number {
-    this.#trace(batch, batch.txOffset, batch.txLength, batch.txCount);
+    const timeUs = batch.txCount === 0 ? 0 : this.#nowUs();
+    for (let index = 0; index < batch.txCount; index += batch.txParts[index]!) {
+      this.#trace(batch, batch.txOffset[index]!, batch.frame(index), timeUs);
+    }
     return this.#inner.write(batch);
   }
 
@@ -51,18 +59,13 @@ export class TraceDevice implements Device {
     this.#inner.close();
   }
 
-  #trace(batch: Batch, offsets: Uint32Array, lengths: Uint32Array, count: number): void {
-    if (count === 0) return;
-    const timeUs = this.#nowUs();
-    for (let index = 0; index < count; index++) {
-      const offset = offsets[index]!;
-      const length = lengths[index]!;
-      const size = Math.min(length, PACKET_SIZE_MAX);
-      pcapRecord(this.#view, 0, timeUs, size, length);
-      this.#record.set(batch.bytes.subarray(offset, offset + size), PCAP_RECORD_SIZE);
-      if (vnetNeedsChecksum(batch.view, offset)) this.#completeChecksum(batch.view, offset, size);
-      this.#sink(this.#record.subarray(0, PCAP_RECORD_SIZE + size));
-    }
+  /** @param offset where the packet's vnet header ends. @param packet its bytes, wherever they lie. */
+  #trace(batch: Batch, offset: number, packet: Uint8Array, timeUs: number): void {
+    const size = Math.min(packet.length, PACKET_SIZE_MAX);
+    pcapRecord(this.#view, 0, timeUs, size, packet.length);
+    this.#record.set(packet.subarray(0, size), PCAP_RECORD_SIZE);
+    if (vnetNeedsChecksum(batch.view, offset)) this.#completeChecksum(batch.view, offset, size);
+    this.#sink(this.#record.subarray(0, PCAP_RECORD_SIZE + size));
   }
 
   /** In the copy: the field holds the pseudo-header sum, so that the sum from csum_start on is that of everything. */

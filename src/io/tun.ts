@@ -83,9 +83,19 @@ export class TunDevice implements Device {
   }
 
   write(batch: Batch): number {
-    const { bytes, txOffset, txLength, txCount } = batch;
+    const { bytes, txOffset, txLength, txParts, txCount } = batch;
     if (txCount === 0) return 0;
-    this.#native.writePackets(this.fd, bytes, txOffset, txLength, 0, txCount, VNET_SIZE, this.#tally);
+    this.#native.writePackets(
+      this.fd,
+      bytes,
+      txOffset,
+      txLength,
+      0,
+      txCount,
+      VNET_SIZE,
+      this.#tally,
+      txParts,
+    );
     batch.txCount = 0;
     return txCount - this.#tally[this.#moved]!;
   }

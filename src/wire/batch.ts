@@ -25,6 +25,8 @@ export const SLOT_SIZE = PACKET_START + 65_536;
 export const SCRATCH_SIZE = PACKET_START + 1408;
 /** The largest packet that fits a scratch area. */
 export const SCRATCH_PACKET_MAX: number = SCRATCH_SIZE - PACKET_START;
+/** Entries of the tx list that one frame may be made of: `layout.partsMax` of the addon. */
+export const TX_PARTS_MAX = 128;
 /** Returned by `allocScratch` and by segmentation (forward/segment.ts) when there is no room. */
 export const NO_ROOM = -1;
 
@@ -48,6 +50,11 @@ export class Batch {
   /** Packets to write to the device, each with its 12-byte vnet header in front of the offset. */
   readonly txOffset: Uint32Array;
   readonly txLength: Uint32Array;
+  /**
+   * Of how many entries the frame that begins here is made: 1, or up to TX_PARTS_MAX where packets were joined (forward/coalesce.ts).
+   * The entries after the first are bytes that follow it in the frame. Of those this column says nothing.
+   */
+  readonly txParts: Uint32Array;
   txCount = 0;
 
   /** Inner packets (checksums complete, no vnet header) to send to servers by raw socket. */
@@ -85,6 +92,7 @@ export class Batch {
     this.rxLength = column(capacity);
     this.txOffset = column(outputs);
     this.txLength = column(outputs);
+    this.txParts = column(outputs);
     this.rawOffset = column(outputs);
     this.rawLength = column(outputs);
     this.rawServer = column(outputs);
@@ -122,8 +130,29 @@ export class Batch {
     if (index >= this.txOffset.length) return false;
     this.txOffset[index] = offset;
     this.txLength[index] = length;
+    this.txParts[index] = 1;
     this.txCount = index + 1;
     return true;
+  }
+
+  /**
+   * The frame that begins at entry `index` of the list for the device, without its vnet header, for readers other than the kernel.
+   * @returns the bytes where they lie if it is one piece, else a copy. Allocates.
+   */
+  frame(index: number): Uint8Array {
+    const parts = Array.from({ length: this.txParts[index]! }, (_, part) => {
+      const offset = this.txOffset[index + part]!;
+      return this.bytes.subarray(offset, offset + this.txLength[index + part]!);
+    });
+    const [whole] = parts;
+    if (whole !== undefined && parts.length === 1) return whole;
+    const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      joined.set(part, at);
+      at += part.length;
+    }
+    return joined;
   }
 
   /**

@@ -7,6 +7,7 @@
  */
 import { COUNTER_INFO, type CounterName } from '../../src/base/counters.ts';
 import { Prng } from '../../src/base/prng.ts';
+import { Coalescer, coalesceOutput } from '../../src/forward/coalesce.ts';
 import { processBatch } from '../../src/forward/packet-path.ts';
 import {
   FLAG_ASSURED,
@@ -85,6 +86,7 @@ export function fuzz(options: FuzzOptions): FuzzSummary {
 
 class FuzzRun {
   readonly path = new Path(fuzzServices(false), { capacity: CAPACITY, batch: BATCH });
+  readonly coalescer = new Coalescer(2 * BATCH);
   packets = 0;
   outputs = 0;
   outputsOfUnsound = 0;
@@ -124,6 +126,19 @@ class FuzzRun {
     for (let at = 0; at < batch.txCount; at++) this.#check(batch.txOffset[at]!, batch.txLength[at]!, true);
     for (let at = 0; at < batch.rawCount; at++)
       this.#check(batch.rawOffset[at]!, batch.rawLength[at]!, false);
+    this.#join();
+  }
+
+  /** Whatever is on the list, joining takes it and loses none of it (test/property/coalesce.test.ts says what it may join). */
+  #join(): void {
+    const { batch } = this.path;
+    const count = batch.txCount;
+    const joined = coalesceOutput(batch, this.coalescer);
+    let frames = 0;
+    let entries = 0;
+    for (; entries < count; entries += batch.txParts[entries]!) frames++;
+    if (entries !== count || batch.txCount !== count || frames + joined !== count)
+      throw new Error(`batch ${this.#steps}: ${count} packets, ${frames} frames, ${joined} joined`);
   }
 
   /** Time, generations, expiry, stopping: what changes around the packets. */

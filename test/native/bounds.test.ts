@@ -7,6 +7,7 @@ import { createTally, loadNative, type Native } from '../../src/io/native.ts';
 import { openUdp } from '../../src/io/socket.ts';
 import { openTun } from '../../src/io/tun.ts';
 import { parseAddress } from '../../src/wire/address.ts';
+import { TX_PARTS_MAX } from '../../src/wire/batch.ts';
 import { uniqueName } from './namespace.ts';
 
 const { EINVAL } = constants.errno;
@@ -127,6 +128,10 @@ describe('random columns and ranges', () => {
     expect(filled).toBeGreaterThan(ROUNDS / 10);
   });
 
+  test('a frame has as many pieces in TypeScript as in the addon', () => {
+    expect(native.layout.partsMax).toBe(TX_PARTS_MAX);
+  });
+
   test('writing and sending read inside the arena only', () => {
     // An allocation of its own size: a read beyond it is what the sanitizers see.
     const arena = new Uint8Array(new SharedArrayBuffer(ARENA_SIZE));
@@ -136,9 +141,20 @@ describe('random columns and ranges', () => {
     let used = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const count = likely(COLUMN_SIZE);
-      const [offsets, lengths] = [column(ARENA_SIZE), column(2000)];
+      const [offsets, lengths, parts] = [column(ARENA_SIZE), column(2000), column(4)];
       const [first, header] = [likely(COLUMN_SIZE), likely(14)];
-      const written = native.writePackets(sink, arena, offsets, lengths, first, count, header, tally);
+      const joined = prng.below(2) === 0 ? [parts] : [];
+      const written = native.writePackets(
+        sink,
+        arena,
+        offsets,
+        lengths,
+        first,
+        count,
+        header,
+        tally,
+        ...joined,
+      );
       expectSane(written, count, tally);
       // Row 0 is our own host, port 9, where nothing listens; row 1 is never IPv4, so that nothing leaves the host.
       const places = new Uint32Array(4 + prng.below(5)).map(() => any());

@@ -33,6 +33,9 @@ export interface TcpSpec extends IpSpec {
   readonly destinationPort: number;
   readonly sequence?: number;
   readonly acknowledgment?: number;
+  readonly window?: number;
+  /** The urgent pointer. */
+  readonly urgent?: number;
   /** FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128; ACK by default. */
   readonly flags?: number;
   /** A multiple of 4 bytes. */
@@ -175,7 +178,8 @@ export function tcpPacket(spec: TcpSpec): BuiltPacket {
   header.writeUInt32BE(spec.acknowledgment ?? 0, 8);
   header.writeUInt8(((20 + options.length) / 4) << 4, 12);
   header.writeUInt8(spec.flags ?? 16, 13);
-  header.writeUInt16BE(0xfaf0, 14);
+  header.writeUInt16BE(spec.window ?? 0xfaf0, 14);
+  header.writeUInt16BE(spec.urgent ?? 0, 18);
   return ipPacket(spec, 6, Buffer.concat([header, options, spec.payload ?? new Uint8Array(0)]), 16);
 }
 

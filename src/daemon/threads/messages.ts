@@ -28,6 +28,8 @@ export interface PacketThreadSetup {
   readonly thread: number;
   readonly device: string;
   readonly queueFd: number;
+  /** Bits of OFFLOAD that hold on the device. */
+  readonly offloads: number;
   /** Wakes this thread. */
   readonly event: number;
   readonly port: MessagePort;

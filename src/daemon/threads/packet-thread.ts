@@ -8,8 +8,9 @@ import { Balancer } from '../../balance/balancer.ts';
 import type { Generation } from '../../balance/generation.ts';
 import { ServiceTable } from '../../balance/service-table.ts';
 import { COUNTER, counterRow } from '../../base/counters.ts';
+import { Coalescer, coalesceOutput } from '../../forward/coalesce.ts';
 import { PathState } from '../../forward/path-state.ts';
-import { loadNative, type Native, systemCallError } from '../../io/native.ts';
+import { loadNative, type Native, OFFLOAD, systemCallError } from '../../io/native.ts';
 import { PEER_TARGET, RawSender } from '../../io/raw-socket.ts';
 import { TunDevice } from '../../io/tun.ts';
 import { Poller } from '../../io/wait.ts';
@@ -35,6 +36,10 @@ const SOBER_MS = 50;
 const TX_PACKETS = COUNTER['tx-packets'];
 const TX_BYTES = COUNTER['tx-bytes'];
 const DROP_WRITE = COUNTER['drop-write'];
+const JOINED = COUNTER['joined'];
+/** Entries of a batch's list for the device that are joined where they can be: an answer to each packet at the most. */
+const JOINED_OUTPUTS = 2 * BATCH_SIZE;
+const TSO = OFFLOAD.TSO4 | OFFLOAD.TSO6;
 
 export class PacketThread {
   readonly batch = new Batch(BATCH_SIZE);
@@ -52,6 +57,8 @@ export class PacketThread {
   readonly #setup: PacketThreadSetup;
   readonly #native: Native = loadNative();
   readonly #device: TunDevice;
+  /** Undefined where the device knows no super-packets. */
+  readonly #coalescer: Coalescer | undefined;
   #poller: Poller;
   readonly #counters: Float64Array;
   #raw: RawSender | undefined;
@@ -61,6 +68,7 @@ export class PacketThread {
   constructor(setup: PacketThreadSetup, table: TableReader) {
     this.#setup = setup;
     this.#device = new TunDevice(setup.device, setup.queueFd);
+    this.#coalescer = (setup.offloads & TSO) === TSO ? new Coalescer(JOINED_OUTPUTS) : undefined;
     this.#poller = new Poller(setup.event, [setup.queueFd]);
     this.#counters = counterRow(setup.counters, setup.thread);
     this.words = new Uint32Array(this.batch.arena);
@@ -163,6 +171,9 @@ export class PacketThread {
     for (let index = 0; index < batch.txCount; index++) bytes += batch.txLength[index]!;
     for (let index = 0; index < batch.rawCount; index++) bytes += batch.rawLength[index]!;
     const packets = batch.txCount + batch.rawCount;
+    if (this.#coalescer !== undefined) {
+      counters[JOINED] = counters[JOINED]! + coalesceOutput(batch, this.#coalescer);
+    }
     let lost = this.#device.write(batch);
     if (this.#raw !== undefined) lost += this.#raw.send(batch, this.#serverAddresses);
     if (this.#tunnel !== undefined) lost += this.#tunnel.sender.send(batch, this.#tunnel.addresses);

@@ -105,6 +105,7 @@ export class Threads {
         thread,
         device: this.#options.device,
         queueFd: this.#fds[thread]!,
+        offloads: this.offloads,
         event: events[thread]!,
         port: port2,
         table: this.#options.table,

@@ -33,6 +33,7 @@ const encode = ({ vnet, bytes }: BuiltPacket) => Buffer.concat([vnet, bytes]).to
 interface Outcome {
   readonly packets: number;
   readonly collections: number;
+  readonly joined: number;
   readonly counters: Readonly<Record<string, number>>;
 }
 
@@ -69,6 +70,8 @@ function hits() {
     request(family, { payload }),
     reply(family, 0, { payload }),
     request(family, { payload, partial: true }),
+    request(family, { payload, sequence: 101, identification: 1 }),
+    request(family, { payload, sequence: 131, identification: 2 }),
     datagram(family, { payload }),
     answer(family, 0, { payload }),
   ]);
@@ -87,7 +90,8 @@ function mix() {
 
 describe('no garbage', () => {
   it.each(CLOCKS)('hits, with a clock at %d', (now, most) => {
-    const { collections, counters } = run(hits(), now);
+    const { collections, joined, counters } = run(hits(), now);
+    expect(joined).toBeGreaterThan(PACKETS / 10);
     expect(counters['nat-request']! + counters['nat-reply']!).toBeGreaterThan(PACKETS);
     expect(collections).toBeLessThanOrEqual(most);
   });
