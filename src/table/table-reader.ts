@@ -11,7 +11,7 @@
 import { ENDPOINT_PORT, META, NO_ROW, PORTS, ROW_WORDS } from './flow-row.ts';
 import { KeyedHash } from './hash.ts';
 import { BUCKET_CELLS, cellCount, HashIndex } from './index.ts';
-import { findCandidates, touchBuckets, touchRows } from './locate.ts';
+import { findInFirst, findInSecond, touchBuckets, touchRows } from './locate.ts';
 import { ORDERED, SharedTable, type TableBuffers } from './shared-table.ts';
 
 export class TableReader extends SharedTable {
@@ -68,8 +68,9 @@ export class TableReader extends SharedTable {
   locate(hashes: Int32Array, directions: Uint8Array, candidates: Int32Array, count: number): number {
     const half = this.cells.length >>> 1;
     const touched = touchBuckets(this.forward, half, hashes, directions, count);
-    findCandidates(this.forward, half, hashes, directions, candidates, count);
-    return touched ^ touchRows(this.words, candidates, count);
+    const seconds = findInFirst(this.forward, half, hashes, directions, candidates, count);
+    findInSecond(this.forward, half, hashes, directions, candidates, count);
+    return touched ^ seconds ^ touchRows(this.words, candidates, count);
   }
 
   /**

@@ -63,7 +63,7 @@ describe('placing', () => {
     expect(candidate(index, 0)).toBe(0);
   });
 
-  it('takes the emptier bucket, then refuses when both are full, and changes nothing', () => {
+  it('takes the first bucket, then the emptier, and refuses when both are full, and changes nothing', () => {
     const index = makeIndex(1024);
     const hashes = colliding(index, 2 * BUCKET_CELLS + 40);
     const placed = hashes.filter((hash, row) => index.place(hash, row));
@@ -86,6 +86,20 @@ describe('placing', () => {
 });
 
 describe('load', () => {
+  it('keeps nine of ten in their first bucket, with all rows in use', () => {
+    const capacity = 1 << 14;
+    const index = makeIndex(capacity);
+    const random = new Prng(7);
+    const hashes = Array.from({ length: capacity }, () => random.next() | 0);
+    for (const [row, hash] of hashes.entries()) index.place(hash, row);
+    const inFirst = hashes.filter((hash, row) => {
+      const first = index.first(hash);
+      const content = (hash & ~index.rowMask) | (row + 1);
+      return index.cells.subarray(first, first + BUCKET_CELLS).includes(content);
+    });
+    expect(inFirst.length / capacity).toBeGreaterThan(0.9);
+  });
+
   it('refuses nothing with all rows in use, and nothing while ten times as many come and go', () => {
     const capacity = 1 << 14;
     const index = makeIndex(capacity);
