@@ -81,11 +81,14 @@ export class MemberThread {
     return Math.min(limitMs, Math.max(0, Math.ceil(this.member.deadline - performance.now())));
   }
 
-  /** A turn begins; `state.now` is set. Takes what other dispatchers said. @returns whether more waits */
-  begin(): boolean {
+  /**
+   * A turn begins; `state.now` is set. Takes what other dispatchers said.
+   * @param hear whether something has come. @returns whether more waits
+   */
+  begin(hear: boolean): boolean {
     const { counters } = this.#state;
     this.member.turn(performance.now());
-    let more = true;
+    let more = hear;
     for (let left = RECEIVES_PER_TURN; more && left > 0; left--) {
       more = this.#peers.receive((bytes) => {
         counters[RECEIVED] = counters[RECEIVED]! + 1;

@@ -8,7 +8,7 @@
 
 import type { Generation } from '../../balance/generation.ts';
 import { COUNTER } from '../../base/counters.ts';
-import type { DropReason, Packet } from '../../cluster/context.ts';
+import type { Packet } from '../../cluster/context.ts';
 import { NO_SERVER } from '../../cluster/entry.ts';
 import { EVERYBODY } from '../../cluster/link.ts';
 import { ClusterNode } from '../../cluster/node.ts';
@@ -23,8 +23,10 @@ import { forwardRequest, handleRequest } from '../../forward/request.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
 import { NO_ROW } from '../../table/flow-row.ts';
 import { TCP_RST } from '../../wire/tcp.ts';
+import { DROPS } from './drop-counters.ts';
 import { MemberEnvironment } from './environment.ts';
 import { Ids, UNKNOWN } from './ids.ts';
+import { LateNotes } from './late-notes.ts';
 import { MemberCounters } from './member-counters.ts';
 import { type PacketFacts, replyFacts, requestFacts } from './packet-facts.ts';
 import { ParkedPackets, unpark } from './parked-packets.ts';
@@ -34,19 +36,6 @@ import type { MemberSetup } from './setup.ts';
 import { nodeOptions } from './setup.ts';
 import { openTunnelledBatch, type TunnelEnd, tunnelPacket } from './tunnel.ts';
 
-const DROPS: { readonly [Reason in DropReason]: number } = {
-  'not-ready': COUNTER['drop-not-ready'],
-  'no-service': COUNTER['drop-no-service'],
-  'no-server': COUNTER['drop-no-server'],
-  'queue-full': COUNTER['drop-queue-full'],
-  'waited-too-long': COUNTER['drop-waited-too-long'],
-  'hop-limit': COUNTER['drop-hop-limit'],
-  'table-full': COUNTER['drop-table-full'],
-  'question-unanswered': COUNTER['drop-question-unanswered'],
-  'question-limit': COUNTER['drop-question-limit'],
-  'unknown-flow': COUNTER['drop-unknown'],
-  'reply-unknown': COUNTER['drop-reply-unknown'],
-};
 const DROP_UNKNOWN = COUNTER['drop-unknown'];
 const DROP_NO_SERVER = COUNTER['drop-no-server'];
 const DROP_TUNNEL_BAD = COUNTER['drop-tunnel-bad'];
@@ -71,6 +60,7 @@ export class Member implements ClusterGate {
   readonly #state: PathState;
   readonly #table: DispatchTable;
   readonly #parked = new ParkedPackets();
+  readonly #notes = new LateNotes();
   readonly #self: TunnelEnd;
   readonly #peers: readonly TunnelEnd[];
   readonly #peerIndex: ReadonlyMap<number, number>;
@@ -109,7 +99,7 @@ export class Member implements ClusterGate {
   }
 
   get deadline(): number {
-    return this.node.deadline;
+    return Math.min(this.node.deadline, this.#notes.deadline);
   }
 
   /** Whether packets that waited can go on: call `release` with an empty batch. */
@@ -123,11 +113,14 @@ export class Member implements ClusterGate {
 
   /** Lets what is due happen. */
   tick(): void {
+    if (this.#now >= this.#notes.deadline) this.#tell();
     if (this.#now >= this.node.deadline) this.step({ kind: 'deadline' });
   }
 
   /** An event that is not about a packet at hand. */
   step(event: NodeEvent): void {
+    // Others must not be given, nor left with, less than is known here.
+    if (event.kind === 'copy' || event.kind === 'leave') this.#tell();
     this.#run(this.node.step(this.#now, event), 0, 0);
   }
 
@@ -138,10 +131,14 @@ export class Member implements ClusterGate {
   }
 
   request(index: number): void {
+    const { parsed } = this.#state;
+    if (this.#notes.concern(parsed.source3[index]!, parsed.sourcePort[index]!)) this.#tell();
     this.#packet(index, requestFacts(this.#state, index, this.ids, this.store));
   }
 
   reply(index: number): void {
+    const { parsed } = this.#state;
+    if (this.#notes.concern(parsed.destination3[index]!, parsed.destinationPort[index]!)) this.#tell();
     this.#packet(index, replyFacts(this.#state, index));
   }
 
@@ -149,7 +146,17 @@ export class Member implements ClusterGate {
     const table = this.#table;
     const bits = bitsOfRow(table.state(row), table.flags(row));
     if ((bits & ~this.store.columns.bits[row]!) === 0) return;
-    this.step({ kind: 'note', key: this.store.keys.keyOf(row), bits });
+    const note = { key: this.store.keys.keyOf(row), isn: table.isn(row), bits };
+    if (this.#notes.add(note, this.#now)) this.#tell();
+  }
+
+  /** Tells the protocol what packets have shown. */
+  #tell(): void {
+    for (const { key, isn, bits } of this.#notes.take()) {
+      const row = this.store.keys.rowOf(key);
+      if (row === NO_ROW || this.#table.isn(row) !== isn) continue;
+      this.#run(this.node.step(this.#now, { kind: 'note', key, bits }), 0, 0);
+    }
   }
 
   /** Runs packets that other dispatchers tunnelled here. @param sources four words a packet: who sent it */

@@ -26,6 +26,9 @@ import { PacketThread } from './packet-thread.ts';
 const WAIT_MS = 20;
 /** The cursor goes once round the table in about this time. */
 const SWEEP_MS = 2000;
+/** Places of what is polled beside the device: `MemberThread.fds`. */
+const PEERS = 1;
+const TUNNELS = 2;
 const NOTHING_LOADED: LoadedTable = { loaded: 0, skipped: 0, result: undefined, problem: undefined };
 
 class DispatcherThread {
@@ -80,9 +83,10 @@ class DispatcherThread {
   /** Datagrams of other dispatchers, then packets that they tunnelled here. @returns whether more waits */
   #hearCluster(cluster: MemberThread): boolean {
     const thread = this.#thread;
-    let more = cluster.begin();
+    let more = cluster.begin(thread.isReady(PEERS));
     thread.batch.reset();
-    more = cluster.tunnel.receive(thread.batch) || more;
+    if (thread.isReady(TUNNELS) || thread.isReady(TUNNELS + 1))
+      more = cluster.tunnel.receive(thread.batch) || more;
     if (thread.batch.rxCount > 0) {
       cluster.member.tunnelled(cluster.tunnel.sources);
       thread.flush();

@@ -26,7 +26,7 @@ const BATCH_SIZE = 64;
  * A thread whose last wait was shorter than WAKE_US looks for SPIN_US before it sleeps again: going to sleep and being woken costs
  * more than most gaps of a busy conversation last. Measured as ratio to kernel forwarding: round trip 2.6 -> 1.8, connection
  * time 3.0 -> 2.4. Sparse traffic never spins. A wait of more than PAUSE_MS is a pause, or others want this CPU, where who spins
- * loses his turn to them: then no spinning for SOBER_MS.
+ * loses his turn to them: then no spinning for SOBER_MS. Nor is there without packets of the device: what other dispatchers say can wait that long.
  */
 const SPIN_US = 50;
 const WAKE_US = 100;
@@ -48,6 +48,7 @@ export class PacketThread {
   stopped = false;
   #spinUs = 0;
   #soberUntilMs = 0;
+  #packetsAtMs = 0;
   /** Called after the packet path has a new generation. */
   onGeneration: (generation: Generation, gone: readonly number[]) => void = () => {};
   /** Called with every message of the main thread, after the thread itself has obeyed it. */
@@ -99,6 +100,11 @@ export class PacketThread {
     this.#setup.port.postMessage(message);
   }
 
+  /** Whether there was something to read when the last wait ended. @param place 0: the device; then the descriptors of `joinCluster` */
+  isReady(place: number): boolean {
+    return this.#poller.ready[place] !== 0;
+  }
+
   /** Waits for packets or a wake, at most `timeoutMs`, and does what the main thread asks. */
   wait(timeoutMs: number): void {
     const before = performance.now();
@@ -118,8 +124,10 @@ export class PacketThread {
   #adaptSpin(before: number): void {
     const now = performance.now();
     const elapsed = now - before;
+    if (this.isReady(0)) this.#packetsAtMs = now;
     if (elapsed > PAUSE_MS) this.#soberUntilMs = now + SOBER_MS;
-    this.#spinUs = elapsed < WAKE_US / 1000 && now > this.#soberUntilMs ? SPIN_US : 0;
+    const close = elapsed < WAKE_US / 1000 && now - this.#packetsAtMs < PAUSE_MS;
+    this.#spinUs = close && now > this.#soberUntilMs ? SPIN_US : 0;
   }
 
   #obey(message: ToThread): void {
@@ -152,11 +160,12 @@ export class PacketThread {
   }
 
   /**
-   * Reads a batch from the device. @returns whether it was full, so that there may be more.
+   * Reads a batch from the device, if the last wait saw that there is something. @returns whether it was full, so that there may be more.
    * @throws LatchwayError system-call when the device is gone: the thread has nothing left to do
    */
   read(): boolean {
     this.batch.reset();
+    if (!this.isReady(0)) return false;
     const count = this.#device.read(this.batch);
     if (count < 0) throw systemCallError(`read of device ${this.#device.name}`, -count);
     return count === this.batch.capacity;

@@ -134,3 +134,43 @@ test('FIN of both directions, each at another dispatcher, ends the flow at both'
   const states = members.dispatchers.map(({ path }) => path.table.state(0));
   expect(states).toEqual([3, 3]);
 });
+
+describe('what packets show of a flow after its first', () => {
+  function established() {
+    const members = new Members(2, [service({ lock: 'announce' })]);
+    members.give(0, syn);
+    members.run(5);
+    const [to] = serversOf(members);
+    const at = Number(to!.slice(-1)) - 1;
+    members.wire = [];
+    members.give(0, reply(4, at, { flags: SYN | ACK }));
+    members.give(0, ack);
+    members.give(0, reply(4, at, { flags: ACK, sequence: 1 }));
+    return { members, at };
+  }
+  const states = (members: Members) => members.dispatchers.map(({ path }) => path.table.state(0));
+
+  test('is told a little later, both ends of it in one datagram', () => {
+    const { members, at } = established();
+    members.give(0, request(4, { flags: FIN | ACK, sequence: 101 }));
+    members.give(0, reply(4, at, { flags: FIN | ACK }));
+    expect(members.wire).toEqual([]);
+    expect(states(members)).toEqual([3, 1]);
+    members.run(2);
+    expect(members.wire.filter(({ from }) => from === 0)).toHaveLength(1);
+    members.run(1);
+    expect(states(members)).toEqual([3, 3]);
+  });
+
+  test('is known before a packet of the same flow is asked about: a port that is used again opens a new flow at once', () => {
+    const { members, at } = established();
+    members.give(0, request(4, { flags: FIN | ACK, sequence: 101 }));
+    members.give(0, reply(4, at, { flags: FIN | ACK }));
+    members.give(0, request(4, { flags: SYN, sequence: 5000 }));
+    expect(counter(members, 0, 'lock-placed')).toBe(2);
+    members.run(10);
+    // The old flow's end is not taken for the new one's.
+    expect(states(members)).toEqual([1, 1]);
+    expect(members.dispatchers.map(({ path }) => path.table.isn(0))).toEqual([5000, 5000]);
+  });
+});
