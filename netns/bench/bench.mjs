@@ -11,9 +11,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release as kernelRelease, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isBuilt } from '../dispatcher.mjs';
 import { PROJECT } from '../laboratory.mjs';
 import { compile, makeBed } from './bed.mjs';
+import { firstPacketTable, measureFirstPackets } from './first-packet.mjs';
 import { MEASURES, measure } from './measures.mjs';
+import { profileTable } from './profile.mjs';
 import { markdown, summary } from './table.mjs';
 import { missingTools, VARIANTS } from './variants.mjs';
 
@@ -22,12 +25,15 @@ const HELP = `npm run bench -- [options]
   --quick      one run, durations by half
   --only A,B   variants: ${VARIANTS.map((variant) => variant.name).join(', ')}; kernel always runs
   --no-core    leave the packet path alone out
+  --first-packet       only what the first packet of a connection costs in a cluster of four
+  --no-first-packet    all but that
   --json       all figures as JSON instead of tables; progress goes to standard error
 
 On a machine that does other things as well, \`chrt -r 1 npm run bench\` keeps them from shifting the ratios; CPU times are
 then still those of the whole machine, and mean nothing.
 `;
 const CORE_RUNS = 3;
+const FIRST_PACKET_RUNS = 3;
 const CORE = join(PROJECT, 'test', 'bench', 'core.mjs');
 
 /** @typedef {import('./variants.mjs').Variant} Variant */
@@ -49,9 +55,8 @@ function chooseVariants(only) {
   });
 }
 
-/** @param {readonly Variant[]} variants @param {number} runs @param {number} scale */
-async function measureAll(variants, runs, scale) {
-  const programs = compile();
+/** @param {readonly Variant[]} variants @param {{ udp: string, tcp: string }} programs @param {number} runs @param {number} scale */
+async function measureAll(variants, programs, runs, scale) {
   /** @type {import('./table.mjs').Results} */
   const results = Object.fromEntries(variants.map((variant) => [variant.name, []]));
   for (let run = 0; run < runs; run++) {
@@ -144,6 +149,8 @@ async function main() {
       quick: { type: 'boolean', default: false },
       only: { type: 'string' },
       'no-core': { type: 'boolean', default: false },
+      'first-packet': { type: 'boolean', default: false },
+      'no-first-packet': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -155,8 +162,15 @@ async function main() {
   const variants = chooseVariants(values.only?.split(','));
   const before = machine();
   say(`${before.text}; load ${before.load} before the first run`);
-  const core = values['no-core'] ? undefined : measureCore(runs);
-  const results = await measureAll(variants, runs, values.quick ? 0.5 : 1);
+  const scale = values.quick ? 0.5 : 1;
+  const programs = compile();
+  const only = values['first-packet'];
+  const core = only || values['no-core'] ? undefined : measureCore(runs);
+  const results = only ? {} : await measureAll(variants, programs, runs, scale);
+  const first =
+    values['no-first-packet'] || !isBuilt()
+      ? []
+      : await measureFirstPackets({ runs: Math.min(runs, FIRST_PACKET_RUNS), scale, programs, say });
   if (values.json) {
     const summaries = Object.fromEntries(
       Object.entries(results).map(([name, all]) => [
@@ -169,15 +183,24 @@ async function main() {
         ),
       ]),
     );
-    process.stdout.write(`${JSON.stringify({ machine: before, runs, summaries, results, core }, null, 2)}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ machine: before, runs, summaries, results, core, first }, null, 2)}\n`,
+    );
     return;
   }
   const text = [
-    `${before.date} UTC; ${before.text}; ${runs} runs; load before ${before.load}.`,
-    'Kernel forwarding in units, all others as ratio to it: median of the runs, ± half their range.',
-    '',
-    markdown(results, variants, MEASURES),
+    `${before.date} UTC; ${before.text}; ${runs} runs; load before ${before.load}. Median of the runs, ± half their range.`,
+    ...(only
+      ? []
+      : [
+          'Kernel forwarding in units, all others as ratio to it.',
+          '',
+          markdown(results, variants, MEASURES),
+          '',
+          profileTable(results, variants),
+        ]),
     ...(core === undefined ? [] : ['', ...coreTable(core)]),
+    ...(first.length === 0 ? [] : ['', firstPacketTable(first)]),
   ];
   process.stdout.write(`\n${text.join('\n')}\n`);
 }

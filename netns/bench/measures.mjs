@@ -6,6 +6,7 @@
  * process happened to send. It is only true on a machine that does nothing else.
  */
 import { readFileSync } from 'node:fs';
+import { profiled } from './profile.mjs';
 import { PORTS } from './variants.mjs';
 
 /**
@@ -136,13 +137,14 @@ function exchange(bed, kind, width) {
 export async function measure(bed, udp) {
   await bulk(bed, 1, 1);
   await exchange(bed, 'connect', WIDTH);
-  const one = await bulk(bed, 1, BULK_SECONDS);
-  const eight = await bulk(bed, 8, BULK_SECONDS);
-  const connections = await exchange(bed, 'connect', WIDTH);
-  const single = await exchange(bed, 'connect', 1);
-  const echo = await exchange(bed, 'echo');
   /** @type {Figures} */
-  const figures = {
+  const figures = {};
+  const one = await bulk(bed, 1, BULK_SECONDS);
+  const eight = await profiled(figures, 'tcp8', () => bulk(bed, 8, BULK_SECONDS));
+  const connections = await profiled(figures, 'connections', () => exchange(bed, 'connect', WIDTH));
+  const single = await exchange(bed, 'connect', 1);
+  const echo = await profiled(figures, 'echoP50', () => exchange(bed, 'echo'));
+  Object.assign(figures, {
     tcp1: one.gigabits,
     cpuGigabyte: one.cpuGigabyte,
     tcp8: eight.gigabits,
@@ -151,7 +153,7 @@ export async function measure(bed, udp) {
     connectP99: single.p99us,
     echoP50: echo.p50us,
     echoP99: echo.p99us,
-  };
+  });
   if (udp) {
     await datagrams(bed, 0, 0.5);
     const flood = await datagrams(bed, 0, SMALL_SECONDS);
@@ -161,6 +163,7 @@ export async function measure(bed, udp) {
   }
   bed.lab.setOffloads('off');
   figures['tcp1off'] = (await bulk(bed, 1, BULK_SECONDS)).gigabits;
-  figures['tcp8off'] = (await bulk(bed, 8, BULK_SECONDS)).gigabits;
+  const off = await profiled(figures, 'tcp8off', () => bulk(bed, 8, BULK_SECONDS));
+  figures['tcp8off'] = off.gigabits;
   return figures;
 }

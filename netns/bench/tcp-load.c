@@ -3,6 +3,8 @@
 //   tcp-load connect ADDRESS PORT MILLISECONDS WIDTH        connections one after the other, WIDTH at a time: each sends
 //                                                           a byte and waits for its echo, so that a proxy's own
 //                                                           handshake is not taken for the server's
+//   tcp-load handshake ADDRESS PORT MILLISECONDS            one connection after the other, SYN to SYN-ACK; a byte is then
+//                                                           echoed and the connection closed, both outside of the time
 //   tcp-load echo ADDRESS PORT MILLISECONDS                 64 bytes there and back on one connection
 // Prints {"count":N,"failed":N,"ms":N,"p50us":N,"p99us":N}. Sources are 198.18.0.1 to .64, so that ports in TIME_WAIT
 // are no limit.
@@ -150,6 +152,19 @@ static int connect_many(double seconds, int width) {
   return report(start);
 }
 
+static int handshake(double seconds) {
+  const double start = now();
+  while (now() - start < seconds) {
+    const int fd = open_connection(0);
+    if (fd < 0) continue;
+    take_sample(started[fd]);
+    char byte = 'x';
+    if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1) failed++;
+    close(fd);
+  }
+  return report(start);
+}
+
 static int echo(double seconds) {
   char bytes[64] = "echo";
   const int fd = open_connection(0);
@@ -170,8 +185,9 @@ int main(int count, char** words) {
     if (inet_pton(AF_INET, words[2], &target.sin_addr) != 1) fail("address");
     const double seconds = atof(words[4]) / 1000;
     if (count == 6 && strcmp(words[1], "connect") == 0) return connect_many(seconds, atoi(words[5]));
+    if (count == 5 && strcmp(words[1], "handshake") == 0) return handshake(seconds);
     if (count == 5 && strcmp(words[1], "echo") == 0) return echo(seconds);
   }
-  fprintf(stderr, "tcp-load serve PORT | connect ADDRESS PORT MS WIDTH | echo ADDRESS PORT MS\n");
+  fprintf(stderr, "tcp-load serve PORT | connect ADDRESS PORT MS WIDTH | handshake ADDRESS PORT MS | echo ADDRESS PORT MS\n");
   return 2;
 }
