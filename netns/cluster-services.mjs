@@ -44,6 +44,17 @@ export class ClusterServices {
     this.combinations = combinations;
     this.servers = servers;
     this.more = more;
+    /** Servers that take no new flows (weight 0). @type {Set<string>} */
+    this.drained = new Set();
+  }
+
+  /** @param {import('./services.mjs').Service} service */
+  #drain(service) {
+    for (const name of this.drained) {
+      const server = service.servers[name];
+      if (server !== undefined) server.weight = 0;
+    }
+    return service;
   }
 
   /** @param {Combination} of */
@@ -78,9 +89,11 @@ export class ClusterServices {
         const settings = { count, scheduler: of.scheduler, lock: of.lock, ...more };
         /** @param {'tcp' | 'udp'} protocol @param {number} port @param {number} serverPort @param {object} [special] */
         const service = (protocol, port, serverPort, special = {}) =>
-          of.mode === 'nat'
-            ? natService(vipOf(of), protocol, port, serverPort, { ...settings, ...special })
-            : ipipService(vipOf(of), protocol, port, of.family, { ...settings, ...special });
+          this.#drain(
+            of.mode === 'nat'
+              ? natService(vipOf(of), protocol, port, serverPort, { ...settings, ...special })
+              : ipipService(vipOf(of), protocol, port, of.family, { ...settings, ...special }),
+          );
         return [
           [`web-${name}`, service('tcp', this.web(of).port, SERVER_PORTS.http)],
           [`talk-${name}`, service('tcp', this.talk(of).port, SERVER_PORTS.talk, { affinity: 'client' })],

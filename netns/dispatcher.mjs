@@ -60,7 +60,7 @@ export class Dispatcher {
   /**
    * What the control socket answers, without a process in between: for questions whose answer is soon another one.
    * @param {string} path such as `/locks`
-   * @returns {Promise<any>}
+   * @returns {Promise<any>} rejects when nobody answers, or not as asked
    */
   ask(path) {
     return new Promise((resolve, reject) => {
@@ -69,10 +69,18 @@ export class Dispatcher {
         answer.setEncoding('utf8').on('data', (data) => {
           text += data;
         });
-        answer.on('error', reject).on('end', () => resolve(JSON.parse(text)));
+        answer.on('error', reject).on('end', () => {
+          if (answer.statusCode === 200) resolve(JSON.parse(text));
+          else reject(new Error(text));
+        });
       });
       asked.on('error', reject).end();
     });
+  }
+
+  /** The same of one that may not answer yet, or not any more. @param {string} path @returns {Promise<any>} undefined then */
+  look(path) {
+    return this.ask(path).catch(() => undefined);
   }
 
   /** Writes another configuration and has it read (SIGHUP). @param {object} config */

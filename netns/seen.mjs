@@ -33,7 +33,12 @@ export class Seen {
 
   /** Resets that came in at any server, since the beginning. */
   get resets() {
-    return this.lab.servers.reduce((sum, server) => {
+    return this.resetsAt(this.lab.servers);
+  }
+
+  /** Resets that came in at some servers, since the beginning. @param {readonly string[]} servers */
+  resetsAt(servers) {
+    return servers.reduce((sum, server) => {
       const listed = JSON.parse(
         this.lab.must(server, 'nft', '-j', 'list', 'counter', 'inet', 'seen', 'resets'),
       );

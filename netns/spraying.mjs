@@ -133,6 +133,15 @@ ${marks ? this.#markRules() : ''}
     );
   }
 
+  /**
+   * Hands packets over in another way from now on. What multipath left of routes does no harm: marks come before them.
+   * @param {SprayMode} mode
+   */
+  setMode(mode) {
+    this.mode = mode;
+    this.set(this.live);
+  }
+
   /** Takes the route of a dispatcher away. @param {string} dispatcher */
   withdraw(dispatcher) {
     this.set(this.live.filter((name) => name !== dispatcher));

@@ -13,6 +13,7 @@ const given = options('Clients with several connections at once', {
   connections: 6, // of each
   concurrency: 20, // clients at a time
   base: '198.19', // client N is of address BASE.(N div 250).(1 + N mod 250)
+  first: 0, // number of the first client
   timeout: 30_000,
 });
 const result = {
@@ -63,6 +64,6 @@ async function runClient(client) {
   if (servers.size > 1) result.mixed++;
 }
 
-await inParallel(given.clients, given.concurrency, runClient);
+await inParallel(given.clients, given.concurrency, (index) => runClient(given.first + index));
 process.stdout.write(`${JSON.stringify(result)}\n`);
 process.exitCode = result.broken + result.mixed === 0 ? 0 : 1;

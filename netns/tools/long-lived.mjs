@@ -3,8 +3,9 @@
  *
  * Opens them, then prints `ready`; each sends a numbered line every `interval` ms and waits for its answer. Commands on
  * standard input: `report`, `pause`, `resume`, `say`, `close N`, `open N`, `quit`; each is answered with
- * { open, answered, round, broken, wrongServer, resets, stalled, byServer, errors }. `round` counts the rounds in which every open
- * connection was answered, so that "all of them still live" is a condition to wait for.
+ * { open, answered, round, broken, wrongServer, resets, stalled, byServer, lost, errors }. `round` counts the rounds in which every open
+ * connection was answered, so that "all of them still live" is a condition to wait for; `lost` are the broken ones by server.
+ * Each broken one has its line on standard error.
  */
 import { connect } from 'node:net';
 import { answerQuestions, count, inParallel, options } from './options.mjs';
@@ -25,6 +26,8 @@ const talks = new Set();
 const totals = { broken: 0, wrongServer: 0, resets: 0, answered: 0, pushed: 0 };
 /** @type {Record<string, number>} */
 const errors = {};
+/** @type {Record<string, number>} */
+const lost = {};
 let paused = false;
 const sources = given.from === '' ? [] : given.from.split(',');
 
@@ -46,10 +49,14 @@ function openOne(index) {
     new Promise((resolve) => {
       const localAddress = sources[index % sources.length];
       const socket = connect({ host: given.host, port: given.port, ...(localAddress && { localAddress }) });
+      // One that comes later joins the round of the others.
+      const { round } = report();
       /** @type {Talk} */
-      const talk = { socket, server: '', sent: 0, answered: 0, rest: '', ending: false };
+      const talk = { socket, server: '', sent: round, answered: round, rest: '', ending: false };
       socket.setNoDelay(true);
+      let port = 0;
       socket.on('connect', () => {
+        port = socket.localPort ?? 0;
         talks.add(talk);
         say(talk);
       });
@@ -66,7 +73,11 @@ function openOne(index) {
       });
       socket.on('close', () => {
         // A reset met while writing can look like an end in good order: only what was asked for is one.
-        if (!talk.ending) totals.broken++;
+        if (!talk.ending) {
+          totals.broken++;
+          count(lost, talk.server);
+          process.stderr.write(`broken: port ${port} to ${talk.server} after ${talk.answered} lines\n`);
+        }
         talks.delete(talk);
         resolve();
       });
@@ -95,7 +106,15 @@ function report() {
     round = Math.min(round, talk.answered);
     if (talk.answered < talk.sent) stalled++;
   }
-  return { open: talks.size, round: talks.size === 0 ? 0 : round, stalled, ...totals, byServer, errors };
+  return {
+    open: talks.size,
+    round: talks.size === 0 ? 0 : round,
+    stalled,
+    ...totals,
+    byServer,
+    lost,
+    errors,
+  };
 }
 
 /** Ends some connections in good order. @param {number} number */

@@ -4,6 +4,7 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { createLab, type Lab, type LabOptions } from '../../netns/laboratory.mjs';
+import { buildMutant, type Mutation } from '../../netns/mutant.mjs';
 import { natService, SERVER_PORTS } from '../../netns/services.mjs';
 import {
   checksumErrors,
@@ -13,7 +14,6 @@ import {
   startServers,
   waitFor,
 } from '../support/lab.ts';
-import { buildMutant, type Mutation } from '../support/mutant.ts';
 
 const { http, udp } = SERVER_PORTS;
 const TWO = { scheduler: 'rr', count: 2 };

@@ -4,10 +4,10 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { createLab, type Lab } from '../../netns/laboratory.mjs';
+import { buildMutant, type Mutation } from '../../netns/mutant.mjs';
 import { natService, SERVER_PORTS } from '../../netns/services.mjs';
 import { serverAddress } from '../../netns/single.mjs';
 import { startCapture, startDispatcher, startServers, waitFor } from '../support/lab.ts';
-import { buildMutant, type Mutation } from '../support/mutant.ts';
 
 const { udp } = SERVER_PORTS;
 const VIP = { 4: '192.0.2.10', 6: '2001:db8:f::10' } as const;
