@@ -4,6 +4,7 @@
  * A configuration is given as an object and written as JSON, which is YAML too. `program` names another
  * `cli/main.js`: that is how tests run a build with one fault put in.
  */
+import { execFile } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -55,6 +56,20 @@ export class Dispatcher {
     const outcome = this.cli(...words, '--json');
     if (outcome.code !== 0) throw new Error(`latchway ${words.join(' ')}: ${outcome.stderr}`);
     return JSON.parse(outcome.stdout);
+  }
+
+  /**
+   * The same while others run: what several dispatchers show of one moment.
+   * @param {...string} words @returns {Promise<any>}
+   */
+  jsonMeanwhile(...words) {
+    const command = [this.program, ...words, '--json', '--socket', this.socket];
+    return new Promise((resolve, reject) => {
+      execFile(process.execPath, command, (error, stdout) => {
+        if (error) reject(error);
+        else resolve(JSON.parse(stdout));
+      });
+    });
   }
 
   /**
