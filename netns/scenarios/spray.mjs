@@ -7,6 +7,8 @@
  *   broken         connections and downloads that did not come through whole: 0
  *   wrong server   connections of which two servers have seen packets (a set in each server's kernel): 0
  *   stalls         pauses over a second; each must be explained by a drop counter
+ *   bad wire       --loss 10 --duplicate 10 --reorder 10 (percent): the network between the dispatchers is led through
+ *                  netns/tools/wire.mjs. Then a wrong server may be, but no more than grants given up by time-out were counted
  *   control        the same with the network between the dispatchers cut: connections break
  */
 import { pathToFileURL } from 'node:url';
@@ -27,6 +29,7 @@ import { FULL_LOAD, Spray } from './spray-load.mjs';
  * @param {import('../laboratory.mjs').Offloads} [given.offloads]
  * @param {import('../spraying.mjs').SprayMode} [given.mode]
  * @param {object} [given.settings] keys of the section `cluster`
+ * @param {import('../hub.mjs').WireOptions} [given.wire] what the network between the dispatchers does
  * @param {boolean} [given.control]
  * @param {(line: string) => void} [given.say]
  * @returns {Promise<Verdict>}
@@ -38,6 +41,7 @@ export async function spray({
   offloads,
   mode,
   settings,
+  wire,
   control = true,
   say,
 }) {
@@ -50,8 +54,10 @@ export async function spray({
   });
   try {
     await bed.start();
-    const scenario = new Spray(bed, say);
+    const scenario = new Spray(bed, say, { badWire: wire !== undefined });
+    if (wire !== undefined) await bed.hub.putWire(wire);
     for (const of of combinations) await scenario.run(of, load);
+    if (wire !== undefined) await scenario.judgeWire(wire);
     const unlike = combinations.find(
       ({ scheduler, mode: forwarding }) => scheduler === 'rr' && forwarding === 'nat',
     );
@@ -74,9 +80,14 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
     routing: 'spray',
     confirmTimeout: PATIENT['confirm-timeout'],
     lease: PATIENT.lease,
+    loss: 0,
+    duplicate: 0,
+    reorder: 0,
+    seed: 1,
     pairwise: false,
     matrix: false,
   });
+  const { loss, duplicate, reorder, seed } = given;
   /** @type {4 | 6} */
   const family = given.family === 6 ? 6 : 4;
   const mode = given.mode === 'ipip' ? 'ipip' : 'nat';
@@ -96,6 +107,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
           offloads: /** @type {import('../laboratory.mjs').Offloads} */ (offloads),
           mode: /** @type {import('../spraying.mjs').SprayMode} */ (given.routing),
           settings: { 'confirm-timeout': given.confirmTimeout, lease: given.lease },
+          ...(loss + duplicate + reorder > 0 && { wire: { loss, duplicate, reorder, seed } }),
           say,
         }),
       );
