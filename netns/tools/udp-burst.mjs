@@ -16,6 +16,7 @@ const given = options('UDP sessions that begin with a burst', {
   datagrams: 20,
   concurrency: 20,
   timeout: 1000, // ms after the last answer until the rest counts as lost
+  firstPort: 0, // local port of the first session, the next of the next: the same sessions again; 0: the kernel's choice
   base: '', // first two bytes of local addresses, such as 198.18: session N is of address BASE.(N div 250).(1 + N mod 250)
 });
 const result = {
@@ -57,7 +58,8 @@ function runSession(session) {
         if (++answered === given.datagrams) end();
         else timer = setTimeout(end, given.timeout);
       });
-      socket.bind(0, address, () => {
+      const port = given.firstPort === 0 ? 0 : given.firstPort + session;
+      socket.bind(port, address, () => {
         for (let number = 0; number < given.datagrams; number++) {
           socket.send(`${session} ${number} 64 `, given.port, given.host);
         }
