@@ -12,7 +12,7 @@ const FULL = process.env['LATCHWAY_FULL'] === '1';
 const ONE = { mode: 'nat', scheduler: 'rr', lock: 'confirm', family: 4 } as const;
 
 test.each(FULL ? [10, 30] : [30])(
-  '%i %% of what dispatchers say is lost, repeated and late: nothing broken',
+  '%i percent of what dispatchers say is lost, repeated and late: nothing broken',
   async (percent) => {
     const { broken, claims } = await spray({
       dispatchers: 3,
