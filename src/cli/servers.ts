@@ -63,10 +63,11 @@ function endpoint(address: string, port: string): string {
 }
 
 /** Up or down first; then what keeps new flows away, or why it is down. */
-function state({ up, drained, leaving, detail }: ServerView): string {
+function state({ up, drained, leaving, waiting, detail }: ServerView): string {
   const words = [up ? 'up' : `down (${detail})`];
   if (leaving) words.push('leaving');
   else if (drained) words.push('drained');
+  else if (waiting) words.push('waits for other dispatchers');
   return words.join(', ');
 }
 

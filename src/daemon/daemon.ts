@@ -17,6 +17,7 @@ import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
 import { ClusterSide } from './cluster/cluster-side.ts';
+import { FreshServers } from './cluster/fresh-servers.ts';
 import { memberSetup, sharedHash } from './cluster/member-setup.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import { CounterWatch } from './counter-watch.ts';
@@ -33,8 +34,8 @@ import { quiesced } from './quiesce.ts';
 import { RateMeter } from './rate-meter.ts';
 import { keepRunning } from './restart-needs.ts';
 import { createTable, randomWord } from './table/fresh-table.ts';
-import { noteSaved } from './table/saved-table.ts';
-import { removeTable, saveTable } from './table/store.ts';
+import { forgetSaved, noteSaved } from './table/saved-table.ts';
+import { saveTable } from './table/store.ts';
 import { Threads } from './threads/threads.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -78,6 +79,7 @@ export class Daemon {
   readonly #checks: Checks;
   readonly #counterWatch: CounterWatch;
   readonly #changes = new WorkQueue();
+  readonly #fresh: FreshServers | undefined;
   #waitingReload: Promise<readonly string[]> | undefined;
   #routes: EgressWatch | undefined;
   #looking = false;
@@ -112,6 +114,8 @@ export class Daemon {
       onDeath: options.onDeath,
     });
     this.cluster = setup && new ClusterSide({ setup, threads: this.threads, log });
+    const settle = (known: readonly number[]) => this.#change(() => this.pool.settle(known));
+    this.#fresh = this.cluster && new FreshServers({ pool: this.pool, cluster: this.cluster, settle, log });
     this.host = new HostKeeper(log);
     this.#counterWatch = new CounterWatch(log);
     this.#checks = new Checks(log, (index, up, detail) => {
@@ -129,7 +133,7 @@ export class Daemon {
     const used = this.cluster === undefined ? saved : await this.cluster.ready(this.#options.stopping);
     if (this.#options.stopping.aborted) return;
     if (used !== undefined) noteSaved(used, this.#log);
-    this.#forgetSaved();
+    forgetSaved(this.#options.tableFile, this.#log);
     this.ready = true;
     this.#checks.update(this.pool.services);
     this.#lookedAtMs = performance.now();
@@ -165,19 +169,6 @@ export class Daemon {
     );
   }
 
-  /** What was loaded lives on; an old file must not be loaded a second time. */
-  #forgetSaved(): void {
-    const file = this.#options.tableFile;
-    try {
-      removeTable(file);
-    } catch (error) {
-      this.#log.warn(
-        { error: String(error), file },
-        'the saved table could not be removed: remove it before the next start',
-      );
-    }
-  }
-
   #save(): void {
     const file = this.#options.tableFile;
     try {
@@ -203,7 +194,7 @@ export class Daemon {
 
   async #reload(): Promise<readonly string[]> {
     const { config, needs } = keepRunning(loadConfig(this.config.file), this.config);
-    const draft = this.pool.prepare(config.services);
+    const draft = this.pool.prepare(config.services, this.cluster !== undefined);
     const services = [...draft.services.values()];
     try {
       await this.host.check(config, services);
@@ -275,6 +266,7 @@ export class Daemon {
     this.openedFlows.sample(now, counters['flow-opened']);
     this.#counterWatch.look(counters, now);
     if (now - this.#lookedAtMs > LOOK_AGAIN_MS) void this.#onRoutes();
+    void this.#fresh?.look(now);
     const { active, inactive } = this.table;
     const flowsOf = (index: number): number => active[index]! + inactive[index]!;
     if (!this.pool.hasLeft(flowsOf)) return;

@@ -60,6 +60,7 @@ const WEB = {
   scheduler: 'wlc',
   affinity: 'flow',
   leaving: false,
+  waiting: false,
   health: 'tcp',
 } as const;
 

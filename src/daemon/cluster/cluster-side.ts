@@ -74,6 +74,16 @@ export class ClusterSide {
     }
   }
 
+  /** Dispatchers that are heard, and that do not run the configuration that is in force here. */
+  async drifting(): Promise<readonly string[]> {
+    const { cluster } = await this.#threads.ask({ what: 'cluster' });
+    const { peers } = await this.#threads.ask({ what: 'peers' });
+    return peers
+      .filter(({ state }) => state === 'up' || state === 'one-way')
+      .filter(({ configuration }) => configuration !== cluster.configuration)
+      .map(({ node }) => this.nameOf(node));
+  }
+
   /** Name of a node, or its number where the configuration does not know it. */
   nameOf(node: number): string {
     return this.#all().find((one) => one.node === node)?.name ?? `#${node}`;

@@ -69,6 +69,8 @@ export interface ServerView {
   readonly drained: boolean;
   /** No longer in the configuration; keeps its flows until they end. */
   readonly leaving: boolean;
+  /** Added by a reload; takes no new flows until all dispatchers know it. */
+  readonly waiting: boolean;
   readonly up: boolean;
   /** Of the last change between up and down. */
   readonly since: string;

@@ -28,6 +28,7 @@ export function serverView(service: ServiceRecord, server: ServerRecord, table: 
     weight: server.weight,
     drained: server.drained,
     leaving: server.leaving,
+    waiting: server.fresh,
     up: server.up,
     since: new Date(server.upSince).toISOString(),
     health: config.health.type,

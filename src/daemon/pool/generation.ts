@@ -7,7 +7,9 @@ import type { ServerRecord, ServiceRecord } from './records.ts';
 /** One service of the next generation. Remembers the Maglev table in the record. */
 export function serviceSpec(record: ServiceRecord, key: ClusterKey): ServiceSpec {
   const { config } = record;
-  const servers = record.servers.map((server) => serverSpec(server));
+  // Servers that others may not know yet stand back where there is another one.
+  const settled = record.servers.some((server) => !server.fresh && isCandidate(serverSpec(server, false)));
+  const servers = record.servers.map((server) => serverSpec(server, settled && server.fresh));
   const candidates = servers.filter(isCandidate);
   if (config.scheduler === 'maglev') {
     const of = candidates.map((server) => `${server.index}:${server.weight}`).join();
@@ -33,7 +35,7 @@ export function serviceSpec(record: ServiceRecord, key: ClusterKey): ServiceSpec
   };
 }
 
-function serverSpec(server: ServerRecord): ServerSpec {
+function serverSpec(server: ServerRecord, standsBack: boolean): ServerSpec {
   return {
     index: server.index,
     id: server.id,
@@ -41,7 +43,7 @@ function serverSpec(server: ServerRecord): ServerSpec {
     address: server.config.address,
     port: server.config.port,
     endpoint: server.endpoint,
-    weight: server.drained ? 0 : server.weight,
+    weight: server.drained || standsBack ? 0 : server.weight,
     up: server.up,
     leaving: server.leaving,
     mtuBytes: server.mtuBytes,

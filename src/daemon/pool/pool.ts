@@ -56,8 +56,9 @@ export class Pool {
   /**
    * What the pool would be under another configuration: built aside, so that nothing has happened until `commit`. In between the
    * pool must not be changed. @throws LatchwayError daemon-refused when there are too many of something
+   * @param shared other dispatchers must know servers that it adds to a service before those are used
    */
-  prepare(configs: readonly ServiceConfig[]): PoolDraft {
+  prepare(configs: readonly ServiceConfig[], shared = false): PoolDraft {
     const draft: PoolDraft = { services: new Map(), taken: { services: [], servers: [] } };
     try {
       for (const config of configs) {
@@ -66,7 +67,12 @@ export class Pool {
         const known = this.#services.get(key);
         const index = known?.index ?? this.#take(this.#serviceIndexes, draft.taken.services, 'services');
         const record = { index, id: ofId, config, maglev: known?.maglev, maglevOf: known?.maglevOf ?? '' };
-        const servers = this.#prepareServers(record, known?.servers ?? [], draft);
+        const servers = this.#prepareServers(
+          record,
+          known?.servers ?? [],
+          draft,
+          shared && known !== undefined,
+        );
         draft.services.set(key, { ...record, servers });
       }
     } catch (error) {
@@ -80,6 +86,7 @@ export class Pool {
     service: Omit<ServiceRecord, 'servers'>,
     before: readonly ServerRecord[],
     draft: PoolDraft,
+    fresh: boolean,
   ): ServerRecord[] {
     const left = new Map(before.map((server) => [server.id, server]));
     const servers: ServerRecord[] = [];
@@ -88,7 +95,7 @@ export class Pool {
       const known = left.get(ofId);
       left.delete(ofId);
       servers.push(
-        known === undefined ? this.#newServer(ofId, config, service, draft) : renewed(known, config),
+        known === undefined ? this.#newServer(ofId, config, service, draft, fresh) : renewed(known, config),
       );
     }
     for (const one of left.values()) servers.push({ ...one, leaving: true });
@@ -125,6 +132,7 @@ export class Pool {
     config: ServerConfig,
     service: Omit<ServiceRecord, 'servers'>,
     draft: PoolDraft,
+    fresh: boolean,
   ): ServerRecord {
     return {
       index: this.#take(this.#serverIndexes, draft.taken.servers, 'servers'),
@@ -134,6 +142,7 @@ export class Pool {
       weight: config.weight,
       drained: false,
       leaving: false,
+      fresh,
       up: true,
       upSince: this.#now(),
       detail: 'not checked yet',
@@ -186,6 +195,19 @@ export class Pool {
     server.upSince = this.#now();
     server.detail = detail;
     return true;
+  }
+
+  /** Indexes of servers that wait until all dispatchers know them. */
+  get fresh(): readonly number[] {
+    return this.services
+      .flatMap(({ servers }) => servers.filter(({ fresh }) => fresh))
+      .map(({ index }) => index);
+  }
+
+  /** All dispatchers know these. @param indexes of servers that may have gone since */
+  settle(indexes: readonly number[]): void {
+    for (const { servers } of this.#services.values())
+      for (const server of servers) if (indexes.includes(server.index)) server.fresh = false;
   }
 
   /** Whether `forgetLeft` would give up any. */

@@ -12,6 +12,8 @@ export interface ServerRecord {
   /** Set by `--drain`: the weight counts as 0 until `--enable`. */
   drained: boolean;
   leaving: boolean;
+  /** Added by a reload, and not all dispatchers are known to have it: no new flows, if there is another server. */
+  fresh: boolean;
   up: boolean;
   /** Wall-clock ms of the last change between up and down, for people; never compared between machines. */
   upSince: number;

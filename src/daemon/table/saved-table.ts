@@ -1,6 +1,7 @@
 /** What is said of the table that was saved at the last stop. */
 import type { Log } from '../log.ts';
 import type { LoadedTable } from '../threads/messages.ts';
+import { removeTable } from './store.ts';
 
 export function noteSaved({ loaded, skipped, result, problem }: LoadedTable, log: Log): void {
   if (result?.ok === true) log.info({ rows: loaded, skipped }, 'saved table loaded');
@@ -10,4 +11,16 @@ export function noteSaved({ loaded, skipped, result, problem }: LoadedTable, log
       'saved table was damaged; what was good is loaded',
     );
   if (problem !== undefined) log.warn({ problem }, 'the saved table could not be used: starting without it');
+}
+
+/** What was loaded lives on; an old file must not be loaded a second time. */
+export function forgetSaved(file: string, log: Log): void {
+  try {
+    removeTable(file);
+  } catch (error) {
+    log.warn(
+      { error: String(error), file },
+      'the saved table could not be removed: remove it before the next start',
+    );
+  }
 }

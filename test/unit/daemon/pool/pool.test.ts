@@ -108,3 +108,32 @@ test('an unknown name is refused with a sentence', () => {
   expect(() => one.change('nope', 's1', { drain: true })).toThrow("no service is named 'nope'");
   expect(() => one.change('web', 's9', { drain: true })).toThrow("no server named 's9'");
 });
+
+test('a server that a reload adds stands back until all dispatchers know it, unless there is no other', () => {
+  const one = pool(services(WEB));
+  const weights = () =>
+    Object.fromEntries(one.generation().services[0]!.servers.map((s) => [s.name, s.weight]));
+  const added = WEB.replace('s2: {', 's3: { address: 10.0.2.3, port: 8080 }, s2: {');
+  one.commit(one.prepare(services(added), true));
+  expect(weights()).toEqual({ s1: 1, s3: 0, s2: 3 });
+  const { fresh } = one;
+  expect(fresh).toHaveLength(1);
+  // Another reload changes nothing about that.
+  one.commit(one.prepare(services(added), true));
+  expect(one.fresh).toEqual(fresh);
+  one.change('web', 's1', { drain: true });
+  one.change('web', 's2', { drain: true });
+  expect(weights()).toEqual({ s1: 0, s3: 1, s2: 0 });
+  one.change('web', 's1', { enable: true });
+  one.settle(fresh);
+  expect(one.fresh).toEqual([]);
+  expect(weights()).toEqual({ s1: 1, s3: 1, s2: 0 });
+});
+
+test('a dispatcher alone uses an added server at once, and a new service has no others', () => {
+  const one = pool(services(WEB));
+  one.commit(one.prepare(services(WEB.replace('s2: {', 's3: { address: 10.0.2.3, port: 8080 }, s2: {'))));
+  expect(one.fresh).toEqual([]);
+  one.commit(one.prepare(services(WEB, DNS), true));
+  expect(one.fresh).toEqual([]);
+});
