@@ -99,10 +99,13 @@ export class Dispatchers {
     }
   }
 
-  /** Writes another configuration and has all read it. @param {Record<string, import('./services.mjs').Service>} services */
-  reload(services) {
+  /**
+   * Writes another configuration and has it read, by all or only by some.
+   * @param {Record<string, import('./services.mjs').Service>} services @param {readonly string[]} [names]
+   */
+  reload(services, names = [...this.running.keys()]) {
     this.services = services;
-    for (const dispatcher of this.running.values()) dispatcher.reload(this.config);
+    for (const name of names) this.get(name).reload(this.config);
   }
 
   /** Runs a command at every one; a failure is an error. @param {...string} words */

@@ -102,6 +102,11 @@ export class ClusterLab {
     await this.dispatchers.waitForPeers();
   }
 
+  /** Name of the first service of long connections. */
+  get talkService() {
+    return Object.keys(this.services.config).find((name) => name.startsWith('talk-')) ?? '';
+  }
+
   /** The first of its combinations. @returns {Combination} */
   get one() {
     return /** @type {Combination} */ (this.options.combinations[0]);

@@ -7,7 +7,6 @@ import { sharesSince } from '../spraying.mjs';
 import { Verdict } from './verdict.mjs';
 
 /** @typedef {import('./cluster-lab.mjs').ClusterLab} ClusterLab */
-/** @typedef {import('../spraying.mjs').SprayMode} SprayMode */
 /** @typedef {import('../spraying.mjs').Shares} Shares */
 
 const ROUNDS = 2;
@@ -164,65 +163,8 @@ export class Failover {
     await this.push(0);
   }
 
-  /**
-   * At the same time: the server that was drained before dies, the next one is drained, another one added, a dispatcher dies.
-   * @param {string} name of the dispatcher @param {SprayMode} mode
-   */
-  async change(name, mode) {
-    const { bed } = this;
-    const { dispatchers, services, spraying } = bed;
-    spraying.setMode(mode);
-    const dying = `s${services.drained.size}`;
-    const drained = `s${services.drained.size + 1}`;
-    const added = `s${++services.servers}`;
-    const { byServer } = await this.goOn(`${mode} begins`);
-    const before = { resets: this.resets, shares: spraying.counts() };
-    if (services.drained.has(dying)) this.dead.add(dying);
-    services.drained.add(drained);
-    await Promise.all([
-      this.dead.has(dying) && bed.talkServers[Number(dying.slice(1)) - 1]?.stop('SIGKILL'),
-      dispatchers.kill9(name),
-      dispatchers.reload(services.config),
-    ]);
-    spraying.withdraw(name);
-    await this.#reloaded(drained, added);
-    const living = spraying.live;
-    const what = `${mode}: ${drained} drained, ${added} added, ${this.dead.has(dying) ? `${dying} and ` : ''}${name} die`;
-    const { lost } = await this.goOn(what);
-    const fresh = await this.#newConnections();
-    const handed = Object.fromEntries(living.map((one) => [one, this.handed(before.shares, one)]));
-    const spread = living.every((one) => (handed[one]?.requests ?? 0) > 0);
-    const died = (lost[dying] ?? 0) === (byServer[dying] ?? 0);
-    const { byServer: newOnes } = fresh;
-    const changed = fresh.broken === 0 && newOnes[added] > 0 && !newOnes[drained] && !newOnes[dying];
-    await this.judge(
-      what,
-      before.resets,
-      { onDeadServer: lost[dying] ?? 0, onDrained: byServer[drained] ?? 0, newConnections: newOnes, handed },
-      spread && died && changed,
-    );
-    await this.refill();
-  }
-
-  /** Waits until all have read the new configuration. @param {string} drained @param {string} added */
-  async #reloaded(drained, added) {
-    const { dispatchers } = this.bed;
-    await waitFor(
-      async () => {
-        for (const dispatcher of dispatchers.running.values()) {
-          const servers = (await dispatcher.look('/servers')) ?? [];
-          const weight = (/** @type {string} */ name) =>
-            servers.find((/** @type {any} */ one) => one.name === name || one.server === name)?.weight;
-          if (weight(drained) !== 0 || weight(added) === undefined) return false;
-        }
-        return true;
-      },
-      { what: `all dispatchers to know ${added}`, everyMs: 20 },
-    );
-  }
-
   /** Some connections of clients that never came before. @returns {Promise<any>} */
-  async #newConnections() {
+  async newConnections() {
     const { host, port } = this.bed.services.talk(this.bed.one);
     const first = this.newClients;
     this.newClients += NEW_CLIENTS;
@@ -293,7 +235,7 @@ export class Failover {
     const { dispatchers } = this.bed;
     const running = [...dispatchers.running.keys()];
     const ready = running.filter((name) => dispatchers.get(name).json('status').ready === true);
-    const { broken, ok } = await this.#newConnections();
+    const { broken, ok } = await this.newConnections();
     const whole = ready.length === running.length && broken === 0 && ok === NEW_CLIENTS;
     this.verdict.claim(what, whole, { ready, connections: ok, broken, ...figures });
   }

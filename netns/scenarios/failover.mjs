@@ -5,8 +5,8 @@
  *   death           kill -9 of one, its route withdrawn at once
  *   join            it comes back, with its route there before it is ready: it forwards nothing until it knows the table
  *   late death      kill -9 of one while servers send of their own accord, its route withdrawn only 2 s later
- *   change          one server drained, another one added, and a server and a dispatcher die; by packet, by flow, by ECMP of
- *                   addresses and of ports
+ *   change          one server drained, another one added (known to one dispatcher first), and a server and a dispatcher die;
+ *                   by packet, by flow, by ECMP of addresses and of ports
  *   rolling         all restarted in good order, one by one
  *   controls        a joiner that does not wait; a death without its blackhole routes; all killed at once and started again
  *   beginnings      all started together, and one of four alone: ready
@@ -16,6 +16,7 @@
 import { pathToFileURL } from 'node:url';
 import { options } from '../tools/options.mjs';
 import { ClusterLab, PATIENT } from './cluster-lab.mjs';
+import { change } from './failover-change.mjs';
 import { eagerJoiner, leak, oblivion } from './failover-controls.mjs';
 import { Failover } from './failover-phases.mjs';
 
@@ -62,7 +63,7 @@ export async function failover({ connections = 1000, interval = 500, changes = A
     await scenario.join('d3');
     for (const [index, mode] of changes.entries()) {
       const name = `d${4 - (index % 4)}`;
-      await scenario.change(name, mode);
+      await change(scenario, name, mode);
       await scenario.join(name, { routed: false });
     }
     bed.spraying.setMode('spray');
