@@ -241,7 +241,9 @@ export class Spray {
     const counters = this.bed.dispatchers.total();
     const repaired = counters['cluster-datagrams-repaired'] ?? 0;
     const replayed = counters['cluster-refused-replay'] ?? 0;
-    const percent = (/** @type {number} */ part) => Number(((100 * part) / Math.max(1, packets)).toFixed(1));
+    const percent = (/** @type {number} */ part, /** @type {number} */ whole) =>
+      Number(((100 * part) / Math.max(1, whole)).toFixed(1));
+    const left = packets - lost;
     this.verdict.claim(
       'the wire was bad, and what it lost was repaired',
       Object.entries({ loss: lost, duplicate: duplicated, reorder: reordered }).every(
@@ -249,9 +251,9 @@ export class Spray {
       ) && repaired > 0,
       {
         packets,
-        lostPercent: percent(lost),
-        duplicatedPercent: percent(duplicated),
-        reorderedPercent: percent(reordered),
+        lostPercent: percent(lost, packets),
+        duplicatedPercent: percent(duplicated, left),
+        reorderedPercent: percent(reordered, left + duplicated),
         datagramsRepaired: repaired,
         repeatsRefused: replayed,
         byTimeout: counters['lock-granted-by-timeout'] ?? 0,
