@@ -137,13 +137,13 @@ export class Dispatchers {
 
   /** Waits until each hears each. @param {readonly string[]} [names] */
   async waitForPeers(names = [...this.running.keys()]) {
-    const hears = (/** @type {string} */ name) =>
-      this.get(name)
-        .json('peers')
-        .filter((/** @type {any} */ peer) => names.includes(peer.name ?? peer.node) && peer.state === 'up')
-        .length ===
-      names.length - 1;
-    await waitFor(() => names.every(hears), { what: 'all dispatchers to hear each other', everyMs: 100 });
+    const hears = async (/** @type {string} */ name) => {
+      const peers = (await this.get(name).look('/peers')) ?? [];
+      const up = peers.filter((/** @type {any} */ peer) => names.includes(peer.name) && peer.state === 'up');
+      return up.length === names.length - 1;
+    };
+    const all = async () => (await Promise.all(names.map(hears))).every(Boolean);
+    await waitFor(all, { what: 'all dispatchers to hear each other' });
   }
 
   /** What differs between the tables, asked of one. @param {string} [name] @returns {{ equal: boolean, text: string }} */
