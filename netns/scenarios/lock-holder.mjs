@@ -101,7 +101,8 @@ class LockHolder {
     const { grants, others, heartbeats } = this.held.counts;
     const at = locks[HOLDER];
     const all = [HOLDER, ...OTHERS].map((name) => locks[name]);
-    const own = at.waiting === 1 && [...at.pending].sort().join() === OTHERS.join();
+    // A client that is kept waiting for a second has repeated itself.
+    const own = at.waiting > 0 && [...at.pending].sort().join() === OTHERS.join();
     const same = all.every(({ holder, server }) => holder === HOLDER && server === at.server);
     const leased = all.every(({ leaseLeftMs, ageMs }) => leaseLeftMs > 0 && ageMs >= 0);
     const dropped = OTHERS.every((name) => (grants[name] ?? 0) > 0) && heartbeats > 0;
