@@ -129,6 +129,7 @@ export type DropReason =
   | 'not-ready'
   | 'no-service'
   | 'no-server'
+  | 'lock-limit'
   | 'queue-full'
   | 'waited-too-long'
   | 'hop-limit'
@@ -164,6 +165,10 @@ const COUNTERS = {
   locksYielded: 0,
   locksVoided: 0,
   locksEndedEmpty: 0,
+  /** Locks of others that were neither learnt nor granted: too many stand. */
+  locksRefused: 0,
+  /** Intentions of voided locks forgotten before their time. */
+  intentionsForgotten: 0,
   attemptsAdopted: 0,
   grantsByTimeout: 0,
   tunnelled: 0,
@@ -176,6 +181,10 @@ const COUNTERS = {
   refreshesShed: 0,
   updatesShed: 0,
   refusedOld: 0,
+  /** Entries of others for which there was no room. */
+  refusedFull: 0,
+  /** Records that mean nothing here: late answers, locks of who does not hear us. */
+  recordsIgnored: 0,
   rebound: 0,
   stateless: 0,
   unknownService: 0,

@@ -7,6 +7,10 @@ export class Deadlines<Thing> {
   readonly times: number[] = [];
   readonly things: Thing[] = [];
 
+  get size(): number {
+    return this.times.length;
+  }
+
   /** The earliest time, or Infinity. */
   get next(): number {
     return this.times.length === 0 ? Number.POSITIVE_INFINITY : this.times[0]!;

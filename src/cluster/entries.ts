@@ -154,6 +154,7 @@ export class Entries {
     if (mine === undefined) {
       if (tooOld) context.count('refusedOld');
       else if (this.keep(theirs)) this.onAppeared(theirs);
+      else context.count('refusedFull');
       return;
     }
     const { entry, outcome } = joinEntries(context.seed, mine, theirs);

@@ -52,9 +52,16 @@ export interface LinkCounters {
   sentBytes: number;
   broadcastDatagrams: number;
   refusedHeader: number;
+  refusedStranger: number;
   refusedSeal: number;
   refusedReplay: number;
   refusedRecords: number;
+  /** Answers to a challenge that was not ours, or not the last one. */
+  refusedEcho: number;
+  /** Repairs that are not what was asked for, or came already. */
+  refusedRepair: number;
+  /** Repairs that were not sent: too many are queued for that peer already. */
+  limitedRepairs: number;
 }
 
 interface Outgoing {
@@ -66,6 +73,8 @@ interface Outgoing {
 export class Link {
   readonly self: Life;
   readonly sealer: Sealer;
+  /** Nothing else is worth a look at its seal. */
+  readonly peers: ReadonlySet<NodeId>;
   readonly ring = new SentRing();
   readonly plaintextSize: number;
   readonly outgoing = new Map<NodeId, Outgoing>();
@@ -78,15 +87,20 @@ export class Link {
     sentBytes: 0,
     broadcastDatagrams: 0,
     refusedHeader: 0,
+    refusedStranger: 0,
     refusedSeal: 0,
     refusedReplay: 0,
     refusedRecords: 0,
+    refusedEcho: 0,
+    refusedRepair: 0,
+    limitedRepairs: 0,
   };
 
   /** @param mtuBytes of the path between dispatchers, IP header included. */
-  constructor(self: Life, sealer: Sealer, mtuBytes: number) {
+  constructor(self: Life, sealer: Sealer, mtuBytes: number, peers: Iterable<NodeId>) {
     this.self = self;
     this.sealer = sealer;
+    this.peers = new Set(peers);
     this.plaintextSize = mtuBytes - IP_UDP_SIZE - HEADER_SIZE - TAG_SIZE;
     this.scratch = new RecordWriter(this.plaintextSize + MAX_RECORD_SIZE, self.node);
   }
@@ -112,6 +126,11 @@ export class Link {
   /** Whether so much waits for the next flush that what can wait should. */
   get isBusy(): boolean {
     return (this.outgoing.get(EVERYBODY)?.records.length ?? 0) >= BUSY_WAITING;
+  }
+
+  /** Records that wait for the flush toward a peer. */
+  queued(to: NodeId): number {
+    return this.outgoing.get(to)?.records.length ?? 0;
   }
 
   /** A datagram outside of any incarnation, at once. */
@@ -172,8 +191,12 @@ export class Link {
   /** Takes any bytes. @returns undefined for what is not of a cluster member, counted. Replays are the caller's to check. */
   open(bytes: Buffer): Opened | undefined {
     const header = readHeader(bytes);
-    if (header === undefined || header.sender.node === this.self.node) {
+    if (header === undefined) {
       this.counters.refusedHeader++;
+      return undefined;
+    }
+    if (!this.peers.has(header.sender.node)) {
+      this.counters.refusedStranger++;
       return undefined;
     }
     const plaintext = this.sealer.open(header, this.self, bytes);

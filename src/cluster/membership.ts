@@ -97,9 +97,16 @@ export class Membership {
     return member.challenge;
   }
 
-  /** An echo came. @returns changes when it made us believe a life. */
-  echoed(member: Member, incarnation: string, echo: Buffer, now: number): readonly PeerChange[] {
-    if (member.challenge === undefined || !member.challenge.equals(echo)) return [];
+  isOwnChallenge(member: Member, echo: Buffer): boolean {
+    return member.challenge?.equals(echo) ?? false;
+  }
+
+  /**
+   * Our challenge came back (`isOwnChallenge`): the life that echoed it is believed.
+   * @param lastSequence of its broadcast stream when it answered: a recording of what it sent before is worth nothing
+   * @returns changes
+   */
+  echoed(member: Member, incarnation: string, lastSequence: number, now: number): readonly PeerChange[] {
     member.challenge = undefined;
     if (member.incarnation === incarnation) return this.heard(member, now);
     const changes: PeerChange[] = [];
@@ -112,6 +119,7 @@ export class Membership {
     member.left = false;
     member.hears = [];
     member.stream = new HeardStream(peer.node);
+    member.stream.tail(lastSequence, now);
     peer.tag = tagOf(incarnation);
     peer.up = true;
     peer.hearsMe = false;

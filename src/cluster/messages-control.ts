@@ -3,7 +3,7 @@
  *
  *     type   body (big-endian)
  *     32 hello            challenge 16
- *     33 hello-ack        echo 16
+ *     33 hello-ack        echo 16, last broadcast sequence u48: what comes of that stream up to there is old
  *     34 heartbeat        flags u8 (1 ready, 2 flooding, 4 a flood is remembered), last broadcast sequence u48,
  *                         configuration hash u32, protocol version u8, count u8, count x (node u32, incarnation tag u32)
  *     35 repair-request   count u8, count x sequence u48
@@ -37,7 +37,7 @@ export interface HeartbeatRecord {
 
 export type ControlRecord =
   | { readonly type: 'hello'; readonly challenge: Buffer }
-  | { readonly type: 'hello-ack'; readonly echo: Buffer }
+  | { readonly type: 'hello-ack'; readonly echo: Buffer; readonly lastSequence: number }
   | HeartbeatRecord
   | { readonly type: 'repair-request' | 'gone'; readonly sequences: readonly number[] }
   | { readonly type: 'repair'; readonly heldMs: number; readonly datagram: Buffer }
@@ -59,8 +59,9 @@ const TYPES = {
 export function controlSize(record: ControlRecord): number {
   switch (record.type) {
     case 'hello':
-    case 'hello-ack':
       return 1 + CHALLENGE_SIZE;
+    case 'hello-ack':
+      return 7 + CHALLENGE_SIZE;
     case 'heartbeat':
       return 14 + record.hears.length * 8;
     case 'repair-request':
@@ -83,6 +84,7 @@ export function writeControl(writer: ByteWriter, record: ControlRecord): void {
       break;
     case 'hello-ack':
       writer.raw(record.echo);
+      writer.u48(record.lastSequence);
       break;
     case 'heartbeat':
       writer.u8((record.ready ? 1 : 0) | (record.flooding ? 2 : 0) | (record.flooded ? 4 : 0));
@@ -119,7 +121,7 @@ export function readControl(type: number, reader: ByteReader): ControlRecord | u
     case TYPES.hello:
       return { type: 'hello', challenge: reader.raw(CHALLENGE_SIZE) };
     case TYPES['hello-ack']:
-      return { type: 'hello-ack', echo: reader.raw(CHALLENGE_SIZE) };
+      return { type: 'hello-ack', echo: reader.raw(CHALLENGE_SIZE), lastSequence: reader.u48() };
     case TYPES.heartbeat:
       return readHeartbeat(reader);
     case TYPES['repair-request']:
@@ -165,6 +167,8 @@ function readHeartbeat(reader: ByteReader): HeartbeatRecord {
 
 function readSequences(reader: ByteReader): number[] {
   const sequences: number[] = [];
-  for (let left = reader.u8(); left > 0 && !reader.failed; left--) sequences.push(reader.u48());
+  const count = reader.u8();
+  if (count > MAX_SEQUENCES) reader.failed = true;
+  for (let left = count; left > 0 && !reader.failed; left--) sequences.push(reader.u48());
   return sequences;
 }

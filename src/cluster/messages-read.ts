@@ -142,7 +142,8 @@ function readAbout(reader: ByteReader, flags: number): SessionKey | ReplyKey {
 
 function readReports(reader: ByteReader): Report[] {
   const reports: Report[] = [];
-  const count = Math.min(reader.u8(), MAX_REPORTS);
+  const count = reader.u8();
+  if (count > MAX_REPORTS) reader.failed = true;
   for (let left = count; left > 0 && !reader.failed; left--) {
     reports.push({ server: reader.u32(), holder: reader.u32(), tag: reader.u32() });
   }

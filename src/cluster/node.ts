@@ -51,7 +51,7 @@ export class ClusterNode {
     this.core = new Core({ self: life.node, tag, seed, settings, environment, store, peers });
     const { context, entries, sweep } = this.core;
     context.now = options.now;
-    this.link = new Link(life, new Sealer(options.clusterKeys), options.mtuBytes);
+    this.link = new Link(life, new Sealer(options.clusterKeys), options.mtuBytes, peers);
     this.membership = new Membership(context, life, options.membership, options.now);
     this.digests = new Digests(context, entries, options.digests);
     this.repairs = new Repairs(this.link, life);
@@ -174,42 +174,49 @@ export class ClusterNode {
     const opened = this.link.open(bytes);
     if (opened === undefined) return;
     const { sender, stream } = opened.header;
-    const member = this.membership.members.get(sender.node);
-    if (member === undefined) {
-      this.unbelieved++;
-    } else if (stream === STREAM_HELLO) this.helloHeard(member, opened, now);
+    const member = this.membership.members.get(sender.node)!;
+    if (stream === STREAM_HELLO) this.helloHeard(member, opened, now);
     else if (member.incarnation !== sender.incarnation) {
       this.unbelieved++;
       this.sayHello(member, now);
     } else if (this.link.isNew(opened.header)) {
+      if (stream === STREAM_BROADCAST && !member.stream.heard(opened.header.sequence, now)) {
+        // It was had by a repair meanwhile, or is older than this life of ours: no sign that its sender lives.
+        this.link.counters.refusedReplay++;
+        return;
+      }
       this.believed++;
       for (const change of this.membership.heard(member, now)) this.changed(now, change);
-      if (stream === STREAM_BROADCAST) {
-        if (!member.stream.heard(opened.header.sequence, now)) return;
-        this.repairs.missing(member, now);
-      }
+      if (stream === STREAM_BROADCAST) this.repairs.missing(member, now);
       this.dispatch(member, opened.records, now);
     }
   }
 
   helloHeard(member: Member, opened: Opened, now: number): void {
     const { sender } = opened.header;
-    for (const record of opened.records) {
-      if (record.type === 'hello') {
-        this.transmit(this.link.hello(sender.node, { type: 'hello-ack', echo: record.challenge }));
-        if (member.incarnation !== sender.incarnation) this.sayHello(member, now);
-      } else if (record.type === 'hello-ack') {
-        const renewed = member.incarnation !== sender.incarnation;
-        const changes = this.membership.echoed(member, sender.incarnation, record.echo, now);
-        if (renewed && member.incarnation === sender.incarnation) {
-          this.link.forget(sender.node);
-          this.joining.met(now);
-          // No copy tells what this life said before it was believed.
-          if (this.core.context.ready) member.stream.require(0, now);
-        }
-        for (const change of changes) this.changed(now, change);
-        if (renewed) this.beat();
+    // One record each, as it is sent: a datagram is worth one answer.
+    const [record] = opened.records;
+    if (record?.type === 'hello') {
+      const lastSequence = this.link.ring.last;
+      this.transmit(
+        this.link.hello(sender.node, { type: 'hello-ack', echo: record.challenge, lastSequence }),
+      );
+      if (member.incarnation !== sender.incarnation) this.sayHello(member, now);
+    } else if (record?.type !== 'hello-ack') {
+      this.link.counters.refusedRecords++;
+    } else if (!this.membership.isOwnChallenge(member, record.echo)) {
+      this.link.counters.refusedEcho++;
+    } else {
+      const renewed = member.incarnation !== sender.incarnation;
+      const changes = this.membership.echoed(member, sender.incarnation, record.lastSequence, now);
+      if (renewed) {
+        this.link.forget(sender.node);
+        this.joining.met(now);
+        // No copy tells what this life said before it was believed.
+        if (this.core.context.ready) member.stream.require(0, now);
       }
+      for (const change of changes) this.changed(now, change);
+      if (renewed) this.beat();
     }
   }
 
@@ -264,7 +271,8 @@ export class ClusterNode {
 
   repaired(member: Member, datagram: Buffer, heldMs: number, now: number): void {
     const records = this.repairs.open(member, datagram, now);
-    if (records !== undefined) this.records(member.peer.node, records, true, heldMs);
+    if (records === undefined) this.link.counters.refusedRepair++;
+    else this.records(member.peer.node, records, true, heldMs);
   }
 
   /** The core's effects: records are queued, the rest leaves after them. */

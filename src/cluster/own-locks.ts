@@ -12,10 +12,17 @@ import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
 import { type NodeId, numberAfter } from './identity.ts';
 import { type Claim, lockRecord, type OwnLock } from './lock-state.ts';
-import type { Locks } from './locks.ts';
+import { type Locks, MAX_LOCK_DEADLINES } from './locks.ts';
 import type { GrantRecord, RefuseRecord, Report } from './records.ts';
 import { KIND_FLOW } from './session-key.ts';
 import type { WaitingRoom } from './waiting-room.ts';
+
+/** Attempts of one lock after the first: more than reports can honestly cause. */
+const MAX_RETRIES = 64;
+/** Grants of one attempt whose reports are looked at: one repeated every 1.5 ms for a lease, and as many again. */
+const MAX_GRANT_REPORTS = 256;
+/** Locks, own and learnt, that may stand: room for own ones when others have filled theirs. */
+const MAX_LOCKS = 131_072;
 
 export class OwnLocks {
   attempts = 0;
@@ -42,6 +49,10 @@ export class OwnLocks {
   place(claim: Claim, waiting: Waiting): void {
     const { context } = this;
     const { now, settings } = context;
+    if (this.locks.table.size >= MAX_LOCKS || this.locks.deadlines.size >= 2 * MAX_LOCK_DEADLINES) {
+      context.drop(waiting.packet, 'lock-limit');
+      return;
+    }
     const server = this.choose(claim, claim.proposal, waiting);
     if (server === NO_SERVER) {
       context.drop(waiting.packet, 'no-server');
@@ -61,6 +72,7 @@ export class OwnLocks {
       granted: new Map(),
       reports: [],
       adopted: NO_SERVER,
+      retries: 0,
       queue: [],
     };
     context.count('locksPlaced');
@@ -117,6 +129,7 @@ export class OwnLocks {
   retry(lock: OwnLock, server: number): void {
     const { now, settings } = this.context;
     lock.attempt = this.nextAttempt();
+    lock.retries++;
     lock.server = server;
     lock.giveUpAt = now + settings.confirmTimeoutMs;
     lock.repeatAt = now + settings.repeatMs;
@@ -133,8 +146,8 @@ export class OwnLocks {
 
   heardGrant(from: NodeId, record: GrantRecord): void {
     const lock = this.locks.table.get(record.key.text);
-    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return;
-    lock.reports.push(record.reports);
+    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return this.context.count('recordsIgnored');
+    if (lock.reports.length < MAX_GRANT_REPORTS) lock.reports.push(record.reports);
     this.answered(lock, from);
   }
 
@@ -146,7 +159,7 @@ export class OwnLocks {
 
   heardRefuse(from: NodeId, record: RefuseRecord): void {
     const lock = this.locks.table.get(record.lock.key.text);
-    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return;
+    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return this.context.count('recordsIgnored');
     // It speaks for the refuser's own lock only (rule 4), and is one copy of it.
     this.locks.heard(from, record.lock);
   }
@@ -167,6 +180,7 @@ export class OwnLocks {
   /** Rule 1: a reported server that somebody may have used: of each who reports the likeliest, of several of those the largest. */
   toAdopt(lock: OwnLock): number {
     const { context } = this;
+    if (lock.retries >= MAX_RETRIES) return NO_SERVER;
     const own = this.locks.remembered.of(lock.claim.key.text, context.now);
     let best = NO_SERVER;
     for (const reports of [...lock.reports, own]) {
@@ -205,7 +219,7 @@ export class OwnLocks {
       return;
     }
     if (server !== lock.server) {
-      if (claim.confirm && lock.asked.size > 0) {
+      if (claim.confirm && lock.asked.size > 0 && lock.retries < MAX_RETRIES) {
         this.retry(lock, server);
         return;
       }

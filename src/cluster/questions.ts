@@ -12,7 +12,7 @@ import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry } from './entry.ts';
 import { Rate } from './flood.ts';
 import { type NodeId, numberAfter, QUESTION_BIT } from './identity.ts';
-import { lockRecord } from './lock-state.ts';
+import { addReports, lockRecord } from './lock-state.ts';
 import type { Locks } from './locks.ts';
 import type { NoRecord, QuestionRecord, Report } from './records.ts';
 import { type ReplyKey, SessionKey } from './session-key.ts';
@@ -113,8 +113,9 @@ export class Questions {
 
   heardNo(from: NodeId, record: NoRecord): void {
     const question = this.table.get(record.about.text);
-    if (question === undefined || question.number !== record.question) return;
-    question.reports = [...question.reports, ...record.reports];
+    if (question === undefined || question.number !== record.question)
+      return this.context.count('recordsIgnored');
+    question.reports = addReports(question.reports, record.reports);
     question.flooded ||= record.flooded;
     this.denied(question, from);
   }

@@ -14,6 +14,8 @@ import { type Life, readHeader, STREAM_BROADCAST } from './seal.ts';
 
 /** How often gaps are looked at while there are any. */
 const REPAIR_TICK_MS = 2;
+/** Records queued toward a peer beyond which nothing more is repaired in this turn; it asks again. A request of 6 bytes a datagram must not fill the memory. */
+const MAX_QUEUED = 512;
 
 export class Repairs {
   /** When gaps are to be looked at, ms; Infinity: there are none. */
@@ -44,6 +46,7 @@ export class Repairs {
     for (const sequence of sequences) {
       const sent = this.link.ring.get(sequence);
       if (sent === undefined) gone.push(sequence);
+      else if (this.link.queued(to) >= MAX_QUEUED) this.link.counters.limitedRepairs++;
       else this.link.unicast(to, { type: 'repair', heldMs: now - sent.sentAt, datagram: sent.datagram });
     }
     if (gone.length > 0) this.link.unicast(to, { type: 'gone', sequences: gone });

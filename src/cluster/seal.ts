@@ -53,32 +53,44 @@ export function readHeader(bytes: Buffer): Header | undefined {
   return { stream, sender: { node: bytes.readUInt32BE(4), incarnation }, sequence: bytes.readUIntBE(26, 6) };
 }
 
-/** Derived keys, at most so many; a peer has three, and a forger's do not push them out for long. */
+/** Derived keys that are kept, at most so many; a life has three. Only of what they opened or sealed: a forger's are not. */
 const MAX_KEYS = 1_024;
+
+interface DerivedKey {
+  /** What it was derived for. */
+  readonly name: string;
+  readonly key: Buffer;
+}
 
 /** Seals and opens with the keys of one cluster: the first seals, all open (two during a rotation). */
 export class Sealer {
   readonly clusterKeys: readonly Buffer[];
-  readonly derived = new Map<string, Buffer>();
+  readonly derived = new Map<string, DerivedKey>();
 
   /** @param clusterKeys 32 bytes each, the one to seal with first. */
   constructor(clusterKeys: readonly Buffer[]) {
     this.clusterKeys = clusterKeys;
   }
 
-  key(index: number, stream: StreamKind, sender: Life, receiver: Life | undefined): Buffer {
+  key(index: number, stream: StreamKind, sender: Life, receiver: Life | undefined): DerivedKey {
     const to =
       stream === STREAM_UNICAST && receiver !== undefined
         ? `${receiver.node}/${receiver.incarnation}`
         : 'all';
     const info = `latchway 1/${stream}/${sender.node}/${sender.incarnation}/${to}`;
     const name = `${index} ${info}`;
-    const found = this.derived.get(name);
-    if (found !== undefined) return found;
+    return (
+      this.derived.get(name) ?? {
+        name,
+        key: Buffer.from(hkdfSync('sha256', this.clusterKeys[index]!, Buffer.alloc(0), info, 32)),
+      }
+    );
+  }
+
+  keep(derived: DerivedKey): void {
+    if (this.derived.has(derived.name)) return;
     if (this.derived.size >= MAX_KEYS) this.derived.clear();
-    const key = Buffer.from(hkdfSync('sha256', this.clusterKeys[index]!, Buffer.alloc(0), info, 32));
-    this.derived.set(name, key);
-    return key;
+    this.derived.set(derived.name, derived);
   }
 
   seal(header: Header, receiver: Life | undefined, plaintext: Uint8Array): Buffer {
@@ -89,8 +101,9 @@ export class Sealer {
     bytes.writeUInt32BE(header.sender.node, 4);
     bytes.write(header.sender.incarnation, 8, 'hex');
     bytes.writeUIntBE(header.sequence, 26, 6);
-    const key = this.key(0, header.stream, header.sender, receiver);
-    const cipher = createCipheriv('aes-256-gcm', key, nonce(header.sequence));
+    const derived = this.key(0, header.stream, header.sender, receiver);
+    this.keep(derived);
+    const cipher = createCipheriv('aes-256-gcm', derived.key, nonce(header.sequence));
     cipher.setAAD(bytes.subarray(0, HEADER_SIZE));
     bytes.set(cipher.update(plaintext), HEADER_SIZE);
     cipher.final();
@@ -102,17 +115,19 @@ export class Sealer {
   open(header: Header, receiver: Life, bytes: Buffer): Buffer | undefined {
     const end = bytes.length - TAG_SIZE;
     for (let index = 0; index < this.clusterKeys.length; index++) {
-      const key = this.key(index, header.stream, header.sender, receiver);
-      const decipher = createDecipheriv('aes-256-gcm', key, nonce(header.sequence));
+      const derived = this.key(index, header.stream, header.sender, receiver);
+      const decipher = createDecipheriv('aes-256-gcm', derived.key, nonce(header.sequence));
       decipher.setAAD(bytes.subarray(0, HEADER_SIZE));
       decipher.setAuthTag(bytes.subarray(end));
       const plaintext = decipher.update(bytes.subarray(HEADER_SIZE, end));
       try {
         decipher.final();
-        return plaintext;
       } catch {
         // The tag does not fit: not this key.
+        continue;
       }
+      this.keep(derived);
+      return plaintext;
     }
     return undefined;
   }

@@ -30,6 +30,7 @@ export const ELSEWHERE: readonly CounterName[] = [
   'drop-ring-full',
   'tunnel-sent',
   'drop-not-ready',
+  'drop-lock-limit',
   'drop-queue-full',
   'drop-waited-too-long',
   'drop-hop-limit',

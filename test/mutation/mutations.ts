@@ -95,8 +95,8 @@ const RULES: readonly Mutation[] = [
     rule: 'attempt',
     name: 'a grant of any attempt counts',
     file: 'src/cluster/own-locks.ts',
-    from: "const lock = this.locks.table.get(record.key.text);\n    if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return;\n    lock.reports",
-    to: "const lock = this.locks.table.get(record.key.text);\n    if (lock?.kind !== 'own') return;\n    lock.reports",
+    from: "if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return this.context.count('recordsIgnored');\n    if (lock.reports",
+    to: "if (lock?.kind !== 'own') return;\n    if (lock.reports",
     model: 'a stale grant, then a crash',
   },
   {

@@ -166,7 +166,7 @@ describe('sealed datagrams', () => {
       fc.property(fc.nat({ max: bytes.length * 8 - 1 }), (bit) => {
         const forged = Buffer.from(bytes);
         forged[bit >> 3]! ^= 1 << (bit & 7);
-        expect(new Link(OTHER, new Sealer([KEY]), 1_500).open(forged)).toBeUndefined();
+        expect(new Link(OTHER, new Sealer([KEY]), 1_500, [SENDER]).open(forged)).toBeUndefined();
       }),
     );
   });

@@ -6,6 +6,7 @@ export const DROPS: { readonly [Reason in DropReason]: number } = {
   'not-ready': COUNTER['drop-not-ready'],
   'no-service': COUNTER['drop-no-service'],
   'no-server': COUNTER['drop-no-server'],
+  'lock-limit': COUNTER['drop-lock-limit'],
   'queue-full': COUNTER['drop-queue-full'],
   'waited-too-long': COUNTER['drop-waited-too-long'],
   'hop-limit': COUNTER['drop-hop-limit'],

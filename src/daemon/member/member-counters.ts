@@ -10,6 +10,8 @@ const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
   ['locksYielded', COUNTER['lock-yielded']],
   ['locksVoided', COUNTER['lock-voided']],
   ['locksEndedEmpty', COUNTER['lock-ended-empty']],
+  ['locksRefused', COUNTER['lock-refused-full']],
+  ['intentionsForgotten', COUNTER['lock-forgotten']],
   ['attemptsAdopted', COUNTER['lock-adopted']],
   ['grantsByTimeout', COUNTER['lock-granted-by-timeout']],
   ['questions', COUNTER['question-asked']],
@@ -21,6 +23,8 @@ const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
   ['conflicts', COUNTER['conflict']],
   ['replyCollisions', COUNTER['reply-collision']],
   ['refusedOld', COUNTER['entry-refused-old']],
+  ['refusedFull', COUNTER['entry-refused-full']],
+  ['recordsIgnored', COUNTER['record-ignored']],
   ['unknownService', COUNTER['entry-unknown-service']],
   ['rebound', COUNTER['flow-rebound']],
   ['stateless', COUNTER['stateless-forward']],
@@ -28,9 +32,13 @@ const OF_CORE: readonly (readonly [CoreCounter, number])[] = [
 
 const OF_LINK: readonly (readonly [keyof LinkCounters, number])[] = [
   ['refusedHeader', COUNTER['cluster-refused-header']],
+  ['refusedStranger', COUNTER['cluster-refused-stranger']],
   ['refusedSeal', COUNTER['cluster-refused-seal']],
   ['refusedReplay', COUNTER['cluster-refused-replay']],
   ['refusedRecords', COUNTER['cluster-refused-records']],
+  ['refusedEcho', COUNTER['cluster-refused-echo']],
+  ['refusedRepair', COUNTER['cluster-refused-repair']],
+  ['limitedRepairs', COUNTER['cluster-repair-limited']],
 ];
 const REFUSED_LIFE = COUNTER['cluster-refused-life'];
 const REPAIRED = COUNTER['cluster-datagrams-repaired'];
