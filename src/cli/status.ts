@@ -67,6 +67,7 @@ const JOINING: Readonly<Record<string, string>> = {
 function clusterLines(cluster: ClusterStatus | null): [string, string][] {
   if (cluster === null) return [];
   const { dispatchers, up, ready, flood, floodElsewhere, drift } = cluster;
+  const refused = Object.entries(cluster.refusedConnections).map(([why, times]) => `${times} ${why}`);
   const floods = [...(flood ? ['here'] : []), ...floodElsewhere];
   const waiting = `${cluster.locks} locks, ${cluster.questions} questions, ${cluster.waitingPackets} packets wait`;
   const line = (name: string, text: string): [string, string] => [name, text];
@@ -85,6 +86,7 @@ function clusterLines(cluster: ClusterStatus | null): [string, string][] {
             `${cluster.unsealable} datagrams that no key here opens: another key-file, or a stranger`,
           ),
         ]),
+    ...(refused.length > 0 ? [line('refused', `connections: ${refused.join(', ')}`)] : []),
   ];
 }
 

@@ -10,10 +10,11 @@
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { z } from 'zod';
+import { COUNTER } from '../../base/counters.ts';
 import { LatchwayError } from '../../base/fault.ts';
 import type { VectorPart } from '../../cluster/joining.ts';
 import { KIND_FLOW, KIND_SESSION } from '../../cluster/session-key.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress, parseAddress } from '../../wire/address.ts';
 import type { Log } from '../log.ts';
 import { MAX_KEYS } from '../member/answers.ts';
 import type { MemberAddress, MemberSetup } from '../member/setup.ts';
@@ -25,6 +26,11 @@ import { FRAME_ANSWER, FRAME_END, FRAME_PIECE, FRAME_REQUEST, PeerStream } from 
 /** Connections of others at one time: a copy and some questions of each dispatcher. */
 const MAX_CONNECTIONS = 256;
 const CONNECT_MS = 2_000;
+/** From the connection to a whole, sealed request: who cannot say it by then is not waited for. */
+const REQUEST_MS = 4_000;
+/** Pieces of a copy that the dispatcher thread may be given before it has taken them in. */
+const PIECES_AHEAD = 2;
+const REFUSED = COUNTER['cluster-refused-connection'];
 
 const WORDS = z.tuple([z.uint32(), z.uint32(), z.uint32(), z.uint32()]);
 const PORT = z.int().min(0).max(65_535);
@@ -87,6 +93,7 @@ export class PeerLinks {
       });
     });
     server.maxConnections = MAX_CONNECTIONS;
+    server.on('drop', () => this.#refuse('too-many'));
     const host = formatAddress(this.#setup.self.address);
     const { port } = this.#setup;
     await new Promise<void>((resolve, reject) => {
@@ -120,12 +127,15 @@ export class PeerLinks {
       if (peer === undefined) throw new Error('no such dispatcher');
       let vector: readonly VectorPart[] | undefined;
       let bytes = 0;
+      const taking: Promise<unknown>[] = [];
       for await (const frame of this.#ask(peer, { what: 'copy', cursor: 0 })) {
         if (frame.kind === FRAME_PIECE) {
           bytes += frame.body.length;
-          this.#threads.copy({ type: 'copy-piece', bytes: Uint8Array.from(frame.body) });
+          taking.push(this.#threads.ask({ what: 'take', from, bytes: Uint8Array.from(frame.body) }));
+          if (taking.length >= PIECES_AHEAD) await taking.shift();
         } else if (frame.kind === FRAME_END) vector = VECTOR.parse(JSON.parse(frame.body.toString()));
       }
+      await Promise.all(taking);
       if (vector === undefined) throw new Error('the connection ended before the copy did');
       this.#threads.copy({ type: 'copy-end', vector });
       this.#log.info({ from: peer.name, bytes }, 'the table was copied');
@@ -185,11 +195,18 @@ export class PeerLinks {
   }
 
   async #serve(socket: Socket): Promise<void> {
+    if (!this.#isPeer(socket.remoteAddress)) {
+      this.#refuse('address');
+      socket.destroy();
+      return;
+    }
     const stream = this.#stream(socket, false, (node) =>
       this.#setup.peers.some((peer) => peer.node === node),
     );
+    const late = setTimeout(() => stream.close('too-slow'), REQUEST_MS);
     try {
       let frame = await stream.next();
+      clearTimeout(late);
       if (frame?.kind !== FRAME_REQUEST) return this.#refuse(stream.fault ?? 'no-request');
       // The other end closes when it has read all that it wants.
       for (; frame !== undefined; frame = await stream.next()) {
@@ -198,19 +215,25 @@ export class PeerLinks {
         if (question.data.what === 'copy') await this.#serveCopy(stream);
         else await stream.send(FRAME_ANSWER, JSON.stringify(await this.#threads.ask(question.data)));
       }
+    } catch (error) {
+      if (stream.fault !== undefined) this.#refuse(stream.fault);
+      throw error;
     } finally {
+      clearTimeout(late);
       stream.close();
     }
   }
 
   async #serveCopy(stream: PeerStream): Promise<void> {
     const { vector } = await this.#threads.ask({ what: 'vector' });
-    let cursor = 0;
-    do {
-      const piece = await this.#threads.ask({ what: 'copy', cursor });
-      if (piece.bytes.length > 0) await stream.send(FRAME_PIECE, piece.bytes);
-      cursor = piece.cursor;
-    } while (cursor !== 0);
+    let piece = await this.#threads.ask({ what: 'copy', cursor: 0 });
+    while (piece.cursor !== 0) {
+      // The next one is made while this one is on its way.
+      const next = this.#threads.ask({ what: 'copy', cursor: piece.cursor });
+      const [made] = await Promise.all([next, stream.send(FRAME_PIECE, piece.bytes)]);
+      piece = made;
+    }
+    await stream.send(FRAME_PIECE, piece.bytes);
     await stream.send(FRAME_END, JSON.stringify(vector));
   }
 
@@ -228,7 +251,17 @@ export class PeerLinks {
     return stream;
   }
 
+  /** Dispatchers call from the addresses that the configuration names. */
+  #isPeer(text: string | undefined): boolean {
+    const address = text === undefined ? undefined : parseAddress(text);
+    return this.#setup.peers.some((peer) =>
+      peer.address.words.every((word, at) => word === address?.words[at]),
+    );
+  }
+
   #refuse(why: string): void {
+    const { ownCounters } = this.#threads;
+    ownCounters[REFUSED] = ownCounters[REFUSED]! + 1;
     this.refused[why] = (this.refused[why] ?? 0) + 1;
   }
 }

@@ -25,6 +25,11 @@ export interface Frame {
 
 /** Silence after which a connection is given up. */
 const IDLE_MS = 5_000;
+/** A reader must make room for one message in this time. */
+const SEND_MS = 30_000;
+
+/** Why a connection was given up, beyond what its bytes showed. */
+export type ConnectionFault = StreamFault | 'too-slow' | 'slow-reader' | 'silent';
 
 export class PeerStream {
   readonly #socket: Socket;
@@ -33,7 +38,7 @@ export class PeerStream {
   #wake: () => void = () => {};
   #ended = false;
   #why: string | undefined;
-  fault: StreamFault | undefined;
+  fault: ConnectionFault | undefined;
 
   constructor(options: {
     readonly socket: Socket;
@@ -48,7 +53,7 @@ export class PeerStream {
     socket.setNoDelay(true);
     socket.setTimeout(IDLE_MS, () => {
       this.#why ??= `silent for ${IDLE_MS / 1000} s`;
-      socket.destroy();
+      this.close('silent');
     });
     socket.on('data', (bytes) => this.#take(bytes));
     socket.on('error', (error) => {
@@ -66,8 +71,8 @@ export class PeerStream {
 
   /** Why the connection has ended, for a person who waited for an answer. */
   get whyEnded(): string {
-    if (this.fault !== undefined) return `what came is not sealed as it should be (${this.fault})`;
     if (this.#why !== undefined) return this.#why;
+    if (this.fault !== undefined) return `what came is not sealed as it should be (${this.fault})`;
     return this.#sealed.proven
       ? 'it closed the connection'
       : 'it closed the connection unanswered: it may have another cluster key, or not name this dispatcher';
@@ -93,7 +98,9 @@ export class PeerStream {
     const bytes = Buffer.concat([Buffer.of(kind), typeof body === 'string' ? Buffer.from(body) : body]);
     if (this.#socket.write(this.#sealed.seal(bytes))) return;
     await new Promise<void>((resolve) => {
+      const late = setTimeout(() => this.close('slow-reader'), SEND_MS);
       const done = (): void => {
+        clearTimeout(late);
         this.#socket.off('drain', done);
         this.#socket.off('close', done);
         resolve();
@@ -103,7 +110,9 @@ export class PeerStream {
     });
   }
 
-  close(): void {
+  /** @param fault why, where the other end is to blame */
+  close(fault?: ConnectionFault): void {
+    if (!this.#ended) this.fault ??= fault;
     this.#socket.destroy();
     this.#end();
   }
@@ -111,8 +120,7 @@ export class PeerStream {
   #take(bytes: Buffer): void {
     const frames = this.#sealed.receive(bytes);
     if (typeof frames === 'string') {
-      this.fault = frames;
-      this.close();
+      this.close(frames);
       return;
     }
     for (const frame of frames) {

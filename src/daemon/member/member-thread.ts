@@ -5,24 +5,16 @@
 import type { Generation } from '../../balance/generation.ts';
 import { COUNTER } from '../../base/counters.ts';
 import { LatchwayError } from '../../base/fault.ts';
-import { isControl } from '../../cluster/messages.ts';
-import { readRecords } from '../../cluster/messages-read.ts';
-import type { EntryRecord } from '../../cluster/records.ts';
+import type { PeerChange } from '../../cluster/membership.ts';
 import type { PathState } from '../../forward/path-state.ts';
 import { PeerSocket, type PeerSocketOptions } from '../../io/peer-socket.ts';
 import { TunnelSocket } from '../../io/tunnel-socket.ts';
 import type { DispatchTable } from '../../table/dispatch-table.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { FromThread, LoadedTable, ThreadAnswer, ThreadQuestion, ToThread } from '../threads/messages.ts';
+import { CopyWork } from './copy-work.ts';
 import { Member, type MemberEvent } from './member.ts';
-import {
-  clusterState,
-  copyPiece,
-  explainPacket,
-  knownEntries,
-  lockStates,
-  peerStates,
-} from './member-views.ts';
+import { clusterState, explainPacket, knownEntries, lockStates, peerStates } from './member-views.ts';
 import type { MemberSetup } from './setup.ts';
 
 const SENT = COUNTER['cluster-datagrams-sent'];
@@ -46,8 +38,10 @@ export class MemberThread {
   readonly #post: (message: FromThread) => void;
   /** Loads the saved table; called when this dispatcher is the first to be ready. */
   readonly #load: () => LoadedTable;
+  readonly #copies: CopyWork;
+  /** What became of peers since the last flush: who comes and goes in one turn is said once. */
+  readonly #changes = new Map<number, PeerChange>();
   #loaded: LoadedTable | undefined;
-  #copyFrom = 0;
 
   /** @throws LatchwayError host-conflict when the cluster's address or port cannot be had */
   constructor(options: {
@@ -62,6 +56,7 @@ export class MemberThread {
     this.#post = options.post;
     this.#load = options.load;
     this.member = new Member(setup, state, table, performance.now());
+    this.#copies = new CopyWork(this.member);
     const peers = setup.peers.map(({ address }) => address);
     const { self, port, multicast } = setup;
     this.#peers = openPeers({ local: self.address, port, peers, multicast });
@@ -78,6 +73,7 @@ export class MemberThread {
 
   /** Ms until something is due, at most `limitMs`. */
   waitMs(limitMs: number): number {
+    if (!this.#copies.isIdle) return 0;
     return Math.min(limitMs, Math.max(0, Math.ceil(this.member.deadline - performance.now())));
   }
 
@@ -96,8 +92,9 @@ export class MemberThread {
         this.member.datagram(bytes);
       });
     }
+    this.#copies.step();
     this.member.tick();
-    return more;
+    return more || !this.#copies.isIdle;
   }
 
   /** Sends all that is to be said. Before the packets of the turn leave. */
@@ -108,6 +105,8 @@ export class MemberThread {
     if (this.#peers.lost > counters[LOST]!) this.member.step({ kind: 'pressed' });
     counters[LOST] = this.#peers.lost;
     counters[MULTICAST_RECEIVED] = this.#peers.receivedByGroup;
+    for (const change of this.#changes.values()) this.#post({ type: 'peer', change });
+    this.#changes.clear();
   }
 
   generationChanged(generation: Generation): void {
@@ -118,9 +117,6 @@ export class MemberThread {
   obey(message: ToThread): void {
     this.member.turn(performance.now());
     switch (message.type) {
-      case 'copy-piece':
-        this.member.step({ kind: 'copy', records: this.#entries(message.bytes) });
-        break;
       case 'copy-end':
         this.member.step({ kind: 'copy-end', vector: message.vector });
         break;
@@ -131,7 +127,7 @@ export class MemberThread {
         this.member.node.configuration = message.configuration;
         break;
       case 'ask':
-        this.#post({ type: 'answer', id: message.id, answer: this.#answer(message.question) });
+        this.#ask(message.id, message.question);
         break;
       case 'stop':
         this.member.step({ kind: 'leave' });
@@ -163,33 +159,27 @@ export class MemberThread {
         this.#post({ type: 'cluster-ready', loaded: this.#loaded });
         break;
       case 'copy-request':
-        this.#copyFrom = event.from;
         this.#post({ type: 'copy-request', from: event.from });
         break;
       case 'peer':
-        this.#post({ type: 'peer', change: event.change });
+        this.#changes.set(event.change.node, event.change);
         break;
     }
   }
 
-  #entries(bytes: Uint8Array): EntryRecord[] {
-    const records = readRecords(
-      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-      this.#copyFrom,
-    );
-    return (records ?? []).flatMap((record) =>
-      !isControl(record) && record.type === 'entry' ? [record] : [],
-    );
+  #ask(id: number, question: ThreadQuestion): void {
+    const answer = (answered: ThreadAnswer): void => this.#post({ type: 'answer', id, answer: answered });
+    if (question.what === 'copy') this.#copies.copyOut(question.cursor, answer);
+    else if (question.what === 'take') this.#copies.takeIn(question, answer);
+    else answer(this.#answer(question));
   }
 
-  #answer(question: ThreadQuestion): ThreadAnswer {
+  #answer(question: Exclude<ThreadQuestion, { readonly what: 'copy' | 'take' }>): ThreadAnswer {
     const { member } = this;
     const now = performance.now();
     switch (question.what) {
       case 'vector':
         return { what: 'vector', vector: member.node.vector() };
-      case 'copy':
-        return { what: 'copy', ...copyPiece(member, question.cursor) };
       case 'peers':
         return { what: 'peers', peers: peerStates(member, now) };
       case 'locks':

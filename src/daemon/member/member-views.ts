@@ -6,8 +6,6 @@ import { BIT_TOMBSTONE, isEnded, NO_SERVER } from '../../cluster/entry.ts';
 import type { ForeignLock, OwnLock } from '../../cluster/lock-state.ts';
 import type { Locks } from '../../cluster/locks.ts';
 import type { Member as Peer } from '../../cluster/membership.ts';
-import { MAX_RECORD_SIZE } from '../../cluster/message-layout.ts';
-import { RecordWriter } from '../../cluster/messages.ts';
 import { KIND_FLOW, KIND_SESSION, SessionKey } from '../../cluster/session-key.ts';
 import type {
   ClusterState,
@@ -19,9 +17,6 @@ import type {
   PlainKey,
 } from './answers.ts';
 import type { Member } from './member.ts';
-
-/** Rows of one piece of a copy. */
-const COPY_ROWS = 1024;
 
 export function peerStates(member: Member, now: number): PeerState[] {
   return [...member.node.membership.members.values()].map((peer) => ({
@@ -105,17 +100,6 @@ export function clusterState(member: Member): ClusterState {
     configuration: node.configuration,
     asideEntries: store.aside,
   };
-}
-
-/** A piece of a copy of the table: records of the entries in some rows, and where the next piece begins (0: nowhere). */
-export function copyPiece(member: Member, cursor: number): { bytes: Uint8Array; cursor: number } {
-  const { entries, context } = member.node.core;
-  const writer = new RecordWriter(COPY_ROWS * MAX_RECORD_SIZE, context.self);
-  context.now = member.store.now;
-  const next = member.store.scan(cursor, COPY_ROWS, (entry) =>
-    writer.write(entries.record(entry, 'copy', 0)),
-  );
-  return { bytes: Uint8Array.from(writer.writer.bytes.subarray(0, writer.end)), cursor: next };
 }
 
 export function knownEntries(member: Member, keys: readonly PlainKey[]): (KnownEntry | null)[] {

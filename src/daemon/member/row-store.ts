@@ -28,6 +28,7 @@ import {
   TABLE_FULL,
 } from '../../table/flow-row.ts';
 import { REASON_EXPIRED, REASON_REMOVED } from '../../table/release-reason.ts';
+import { AsideEntries } from './aside-entries.ts';
 import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
 import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
@@ -36,8 +37,8 @@ import { RowKeys } from './row-keys.ts';
 const FLOW_OPENED = COUNTER['flow-opened'];
 const SESSION_OPENED = COUNTER['session-opened'];
 
-/** Entries kept aside; more are forgotten, and digests bring them when their time has come. */
-const MAX_ASIDE = 65_536;
+/** Cursors of a scan from here on are of entries kept aside: no table has so many rows. */
+const ASIDE_CURSOR = 2 ** 32;
 /** Rows that one early drop may cost. */
 const DROPS_PER_PUT = 2;
 
@@ -50,7 +51,7 @@ export class RowStore implements EntryStore {
   readonly #table: DispatchTable;
   readonly #state: PathState;
   readonly #ids: Ids;
-  readonly #aside = new Map<string, Entry>();
+  readonly #aside = new AsideEntries();
 
   /** @param self this dispatcher's node: what it selected counts as opened here */
   constructor(table: DispatchTable, state: PathState, ids: Ids, self: number) {
@@ -74,7 +75,7 @@ export class RowStore implements EntryStore {
   find(key: SessionKey): Entry | undefined {
     const row = this.keys.rowOf(key);
     if (row !== NO_ROW) return this.entry(row, key);
-    return this.#aside.size === 0 ? undefined : this.#aside.get(key.text);
+    return this.#aside.find(key);
   }
 
   findReply(reply: ReplyKey): Entry | undefined {
@@ -96,11 +97,9 @@ export class RowStore implements EntryStore {
     const server = this.#ids.serverIndex(entry.server);
     if (service === UNKNOWN || server === UNKNOWN || !this.#state.services.isServerOf(service, server)) {
       this.#removeRow(key, REASON_REMOVED);
-      if (this.#aside.size >= MAX_ASIDE && !this.#aside.has(key.text)) return false;
-      this.#aside.set(key.text, entry);
-      return true;
+      return this.#aside.put(entry);
     }
-    if (this.#aside.size > 0) this.#aside.delete(key.text);
+    this.#aside.remove(key);
     const endpointPort = this.keys.endpointPort(reply);
     const row = this.keys.rowOf(key);
     if (row !== NO_ROW && this.#fits(row, server, endpointPort, key)) {
@@ -128,10 +127,15 @@ export class RowStore implements EntryStore {
   /** By the sweep: its time is over. */
   remove(key: SessionKey): void {
     this.#removeRow(key, REASON_EXPIRED);
-    if (this.#aside.size > 0) this.#aside.delete(key.text);
+    this.#aside.remove(key);
   }
 
+  /** Rows first, then what is kept aside: it ages, is compared and copied like the rest. */
   scan(cursor: number, count: number, visit: (entry: Entry) => void): number {
+    if (cursor >= ASIDE_CURSOR) {
+      const next = this.#aside.scan(cursor - ASIDE_CURSOR, count, visit);
+      return next < 0 ? 0 : ASIDE_CURSOR + next;
+    }
     const table = this.#table;
     const end = Math.min(table.usedRows, cursor + count);
     for (let row = cursor; row < end; row++) {
@@ -141,7 +145,8 @@ export class RowStore implements EntryStore {
       if (entry === undefined) table.remove(row);
       else visit(entry);
     }
-    return end < table.usedRows ? end : 0;
+    if (end < table.usedRows) return end;
+    return this.#aside.size > 0 ? ASIDE_CURSOR : 0;
   }
 
   /** The entry in a row; undefined when its service or server is gone. */
@@ -168,10 +173,10 @@ export class RowStore implements EntryStore {
 
   /** Services or servers have changed: what was kept aside may be known now. */
   generationChanged(): void {
-    for (const entry of [...this.#aside.values()]) {
+    for (const entry of this.#aside.all()) {
       if (this.#ids.serviceIndex(entry.key.service) === UNKNOWN) continue;
       if (this.#ids.serverIndex(entry.server) === UNKNOWN) continue;
-      this.#aside.delete(entry.key.text);
+      this.#aside.remove(entry.key);
       this.put(entry, this.keys.replyOf(entry.key, entry.server));
     }
   }
@@ -278,7 +283,9 @@ export class RowStore implements EntryStore {
     return elapsed > MAX_IDLE_MS ? this.now : this.now - elapsed;
   }
 
+  /** What was longer ago than the table can say is as long ago as it can say. */
   #toTable(moment: number): number {
-    return (this.#state.now - Math.max(0, Math.round(this.now - moment))) >>> 0;
+    const elapsed = Math.min(MAX_IDLE_MS, Math.max(0, Math.round(this.now - moment)));
+    return (this.#state.now - elapsed) >>> 0;
   }
 }

@@ -65,8 +65,6 @@ export type ToThread =
   | { readonly type: 'configuration'; readonly configuration: number }
   /** To reader threads: this dispatcher knows the table of its cluster. */
   | { readonly type: 'cluster-ready' }
-  /** A part of the copy that was asked for: records as `cluster/copy.ts` writes them. */
-  | { readonly type: 'copy-piece'; readonly bytes: Uint8Array }
   | { readonly type: 'copy-end'; readonly vector: readonly VectorPart[] }
   | { readonly type: 'copy-failed' }
   /** Asks for something; answered with `answer` of the same id. */
@@ -92,6 +90,8 @@ export type ThreadQuestion =
   | { readonly what: 'vector' }
   /** Entries as records, some rows from `cursor` on. */
   | { readonly what: 'copy'; readonly cursor: number }
+  /** A part of the copy that was asked for, out of the table of dispatcher `from`; answered when it is in this one's. */
+  | { readonly what: 'take'; readonly from: number; readonly bytes: Uint8Array }
   | { readonly what: 'peers' }
   | { readonly what: 'locks' }
   | { readonly what: 'cluster' }
@@ -104,6 +104,7 @@ export type ThreadAnswer =
   | { readonly what: 'vector'; readonly vector: readonly VectorPart[] }
   /** `cursor` is where the next piece begins, 0 at the end. */
   | { readonly what: 'copy'; readonly bytes: Uint8Array; readonly cursor: number }
+  | { readonly what: 'take'; readonly entries: number }
   | { readonly what: 'peers'; readonly peers: readonly PeerState[] }
   | { readonly what: 'locks'; readonly locks: readonly LockState[] }
   | { readonly what: 'cluster'; readonly cluster: ClusterState }

@@ -7,7 +7,7 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ClusterKey } from '../../balance/cluster-key.ts';
 import type { Generation } from '../../balance/generation.ts';
-import { createCounters } from '../../base/counters.ts';
+import { counterRow, createCounters } from '../../base/counters.ts';
 import { LatchwayError } from '../../base/fault.ts';
 import { HandoverRing } from '../../forward/handover-ring.ts';
 import { loadNative } from '../../io/native.ts';
@@ -56,6 +56,8 @@ type Loaded = Extract<FromThread, { readonly type: 'ready' }>;
 
 export class Threads {
   readonly counters: SharedArrayBuffer;
+  /** The main thread's row of them. */
+  readonly ownCounters: Float64Array;
   /** Bits of OFFLOAD that hold on the device. */
   readonly offloads: number;
   readonly #options: ThreadsOptions;
@@ -71,7 +73,8 @@ export class Threads {
    */
   constructor(options: ThreadsOptions) {
     this.#options = options;
-    this.counters = createCounters(options.queues);
+    this.counters = createCounters(options.queues + 1);
+    this.ownCounters = counterRow(this.counters, options.queues);
     let offloads = 0;
     try {
       for (let queue = 0; queue < options.queues; queue++) {
@@ -198,8 +201,8 @@ export class Threads {
     if (dispatcher !== undefined) tell(dispatcher, { type: 'configuration', configuration });
   }
 
-  /** Gives the dispatcher thread a part of the copy that it asked for. */
-  copy(message: Extract<ToThread, { readonly type: 'copy-piece' | 'copy-end' | 'copy-failed' }>): void {
+  /** Tells the dispatcher thread how the copy ended that it asked for. */
+  copy(message: Extract<ToThread, { readonly type: 'copy-end' | 'copy-failed' }>): void {
     const [dispatcher] = this.#workers;
     if (dispatcher !== undefined) tell(dispatcher, message);
   }
