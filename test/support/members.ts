@@ -41,20 +41,32 @@ export class Members {
   /** Whether a message is lost. */
   isLost: (message: Message) => boolean = () => false;
   now = 10_000;
+  /** The cluster's. */
+  readonly key: Uint8Array = randomBytes(32);
   readonly #addresses: readonly MemberAddress[];
+  readonly #services: readonly ServiceSpec[];
 
   constructor(count: number, services: readonly ServiceSpec[]) {
+    this.#services = services;
     this.#addresses = Array.from({ length: count }, (_, index) => ({
       name: `d${index + 1}`,
       node: nodeId(`d${index + 1}`),
       address: address(`10.0.9.${index + 1}`),
     }));
-    const key = randomBytes(32);
-    this.dispatchers = this.#addresses.map((self, index) => this.#make(index, self, key, services));
+    this.dispatchers = this.#addresses.map((_, index) => this.#make(index));
     this.run(3_000);
   }
 
-  #make(index: number, self: MemberAddress, key: Uint8Array, services: readonly ServiceSpec[]): Dispatcher {
+  /** A new life of a dispatcher: an empty table, nothing remembered. */
+  restart(index: number): Dispatcher {
+    const made = this.#make(index);
+    this.dispatchers[index] = made;
+    return made;
+  }
+
+  #make(index: number): Dispatcher {
+    const self = this.#addresses[index]!;
+    const services = this.#services;
     const path = new Path(services, { capacity: 1024 });
     path.state.now = path.now;
     const peers = this.#addresses.filter((one) => one !== self);
@@ -64,7 +76,7 @@ export class Members {
       port: 7373,
       multicast: undefined,
       incarnation: randomBytes(16).toString('hex'),
-      clusterKeys: [key],
+      clusterKeys: [this.key],
       seed: [1, 2] as const,
       configuration: 1,
       heartbeatMs: 100,
