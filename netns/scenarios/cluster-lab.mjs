@@ -26,6 +26,7 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
  * @property {readonly ('web' | 'talk' | 'udp')[]} [kinds] of servers
  * @property {4 | 6} [clusterFamily] of the addresses between dispatchers
  * @property {boolean} [bridged] the network between dispatchers is one LAN, on which multicast works, and `hub` can do nothing
+ * @property {object} [more] further sections of the configuration, such as `table`
  */
 
 /** Settings of clusters whose members share the cores of one machine, where 20 ms without a turn are nothing unusual. */
@@ -87,6 +88,7 @@ export class ClusterLab {
       this.seen = new Seen(this.lab);
       this.dispatchers = new Dispatchers(this.lab, this.services.config, options.settings, {
         ...(options.clusterFamily && { family: options.clusterFamily }),
+        ...(options.more && { more: options.more }),
       });
     } catch (error) {
       this.lab.close();

@@ -1,0 +1,268 @@
+/**
+ * `netns/scenarios/flood`: SYNs of forged sources from one core, sprayed over the dispatchers, while connections live on.
+ *
+ *   before     connections that live long; nobody is in flood
+ *   meanwhile  each dispatcher says `flood` of itself and of its peers; tables and locks stay small; the connections go on, and so do new
+ *              ones, of the same service, that open in the middle of it
+ *   after      the flag is gone by itself, and all connections go on
+ *   control    with the threshold out of the way the same flood fills the table, and nobody says `flood`
+ */
+import { pathToFileURL } from 'node:url';
+import { askSocket } from '../control-socket.mjs';
+import { waitFor } from '../host.mjs';
+import { CLIENT } from '../single.mjs';
+import { options } from '../tools/options.mjs';
+import { ClusterLab, PATIENT } from './cluster-lab.mjs';
+import { PacketLoad } from './packet-load.mjs';
+import { Verdict } from './verdict.mjs';
+
+/** @typedef {import('../cluster-services.mjs').Combination} Combination */
+
+/** @type {Combination} */
+const ONE = { mode: 'nat', scheduler: 'maglev', lock: 'auto', family: 4 };
+/** Client addresses, so that sessions by client spread over the servers. */
+const CLIENTS = Array.from({ length: 100 }, (_, index) => `198.18.1.${index + 1}`);
+const LATE_CLIENTS = Array.from({ length: 20 }, (_, index) => `198.18.2.${index + 1}`);
+const FORGED = '100.64.0.0/10';
+const OUT_OF_THE_WAY = 10_000_000;
+/** More than locks of real clients ever are, and far fewer than the SYNs of a flood. */
+const MANY_LOCKS = 2_000;
+
+class Flood {
+  /** @param {Required<Pick<FloodOptions, 'connections' | 'seconds' | 'rate' | 'threshold' | 'capacity'>>} given @param {boolean} control @param {Verdict} verdict */
+  constructor(given, control, verdict) {
+    this.given = given;
+    this.verdict = verdict;
+    const threshold = control ? OUT_OF_THE_WAY : given.threshold;
+    this.bed = new ClusterLab({
+      dispatchers: 2,
+      combinations: [ONE],
+      settings: PATIENT,
+      kinds: ['talk'],
+      more: { table: { capacity: given.capacity }, flood: { 'new-sessions-per-second': threshold } },
+    });
+    this.load = new PacketLoad(this.bed.lab);
+    this.peak = {
+      used: 0,
+      locks: 0,
+      waiting: 0,
+      floodHere: 0,
+      floodElsewhere: 0,
+      peersFlooding: 0,
+      looks: 0,
+    };
+  }
+
+  get names() {
+    return [...this.bed.dispatchers.running.keys()];
+  }
+
+  /** @param {readonly string[]} from @param {number} connections */
+  talk(from, connections) {
+    const { host, port } = this.bed.services.talk(ONE);
+    return this.bed.lab.startTool('client', 'long-lived', [
+      ...['--host', host, '--port', port, '--connections', connections, '--interval', 500],
+      ...['--from', from.join(',')],
+    ]);
+  }
+
+  async start() {
+    const { lab } = this.bed;
+    lab.must('router', 'ip', 'route', 'add', FORGED, 'via', CLIENT[4]);
+    // What servers answer to the forged ends here: a client that resets it would help the servers.
+    lab.must('client', 'ip', 'route', 'add', 'blackhole', FORGED);
+    await this.bed.start();
+  }
+
+  async look() {
+    const { peak } = this;
+    peak.looks++;
+    for (const name of this.names) {
+      const { socket } = this.bed.dispatchers.get(name);
+      const { cluster, table } = await askSocket(socket, '/status');
+      peak.used = Math.max(peak.used, table.used);
+      peak.locks = Math.max(peak.locks, cluster.locks);
+      peak.waiting = Math.max(peak.waiting, cluster.waitingPackets);
+      if (cluster.flood) peak.floodHere++;
+      if (cluster.floodElsewhere.length > 0) peak.floodElsewhere++;
+      const peers = await askSocket(socket, '/peers');
+      if (peers.some((/** @type {any} */ peer) => peer.flooding)) peak.peersFlooding++;
+    }
+  }
+
+  /** The flood, looked at all the time. @param {() => Promise<void>} [meanwhile] */
+  async flood(meanwhile = async () => {}) {
+    const { host, port } = this.bed.services.talk(ONE);
+    const { seconds, rate } = this.given;
+    let over = false;
+    const flooding = this.load
+      .syns('client', { vip: host, port, milliseconds: seconds * 1000, rate })
+      .finally(() => {
+        over = true;
+      });
+    const other = (async () => {
+      // The clients come in the middle of it.
+      await waitFor(() => this.peak.floodHere > 0 || over, { what: 'the flood to be seen' });
+      await meanwhile();
+    })();
+    while (!over) {
+      await this.look();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await other;
+    return flooding;
+  }
+
+  /** Waits until nobody says `flood`. */
+  async calm() {
+    const isCalm = async () => {
+      const all = await Promise.all(
+        this.names.map((name) => askSocket(this.bed.dispatchers.get(name).socket, '/status')),
+      );
+      return all.every(({ cluster }) => !cluster.flood && cluster.floodElsewhere.length === 0);
+    };
+    await waitFor(isCalm, { what: 'the flag to go', everyMs: 100 });
+  }
+
+  /** @param {import('../processes.mjs').LabProcess} talk @param {string} what */
+  async goesOn(talk, what) {
+    const { round } = await talk.ask('report');
+    /** @type {any} */
+    let now;
+    await waitFor(
+      async () => {
+        now = await talk.ask('report');
+        return now.round >= round + 2 || now.broken > 0;
+      },
+      { what, everyMs: 200, deadlineMs: 120_000 },
+    );
+    const { open, broken, wrongServer, resets, errors } = now;
+    return { open, broken, wrongServer, resets, errors };
+  }
+
+  async run() {
+    const { verdict, given } = this;
+    await this.start();
+    const known = await this.talk(CLIENTS, given.connections);
+    await this.goesOn(known, 'all connections to be answered');
+    await this.calm();
+    const before = this.bed.dispatchers.total();
+    const usedBefore = this.bed.dispatchers.get('d1').json('status').table.used;
+    /** @type {import('../processes.mjs').LabProcess | undefined} */
+    let late;
+    const { sent, ms } = await this.flood(async () => {
+      late = await this.talk(LATE_CLIENTS, LATE_CLIENTS.length);
+      await this.goesOn(late, 'the connections that opened during the flood to be answered');
+    });
+    const after = this.bed.dispatchers.total();
+    const { peak } = this;
+    const rise = (/** @type {string} */ name) => (after[name] ?? 0) - (before[name] ?? 0);
+    verdict.claim(
+      'SYNs of forged sources came, more than new sessions are taken',
+      rise('stateless-forward') > 4 * rise('flow-opened'),
+      {
+        sent,
+        aSecond: Math.round(sent / (ms / 1000)),
+        stateless: rise('stateless-forward'),
+        opened: rise('flow-opened'),
+      },
+    );
+    const whole = await this.goesOn(known, 'all connections to go on after the flood');
+    verdict.claim(
+      `${given.connections} known connections: none broken`,
+      whole.open === given.connections && whole.broken + whole.wrongServer + whole.resets === 0,
+      whole,
+    );
+    verdict.claim(
+      'table and locks stay bounded',
+      peak.used < given.capacity / 2 && peak.locks < MANY_LOCKS && rise('flow-evicted') === 0,
+      {
+        before: usedBefore,
+        used: peak.used,
+        capacity: given.capacity,
+        locks: peak.locks,
+        waiting: peak.waiting,
+      },
+    );
+    verdict.claim(
+      'the flag was seen: here, elsewhere, among peers',
+      peak.floodHere > 0 && peak.floodElsewhere > 0 && peak.peersFlooding > 0,
+      { looks: peak.looks, here: peak.floodHere, elsewhere: peak.floodElsewhere, peers: peak.peersFlooding },
+    );
+    await this.calm();
+    verdict.claim('and is gone by itself', true, 'all dispatchers');
+    const others =
+      late === undefined ? undefined : await this.goesOn(late, 'late connections to go on after the flood');
+    verdict.claim(
+      'connections that opened during the flood work during and after it',
+      others !== undefined && others.open === LATE_CLIENTS.length && others.broken + others.wrongServer === 0,
+      others ?? {},
+    );
+  }
+
+  /** The threshold out of the way. */
+  async runControl() {
+    const { verdict, given } = this;
+    await this.start();
+    await this.flood();
+    const { used, floodHere } = this.peak;
+    const total = this.bed.dispatchers.total();
+    verdict.claim(
+      'control: without the threshold the table is full of the forged',
+      used > given.capacity * 0.9 && floodHere === 0,
+      {
+        used,
+        capacity: given.capacity,
+        floodHere,
+        evicted: total['flow-evicted'],
+        opened: total['flow-opened'],
+      },
+    );
+  }
+}
+
+/**
+ * @typedef {object} FloodOptions
+ * @property {number} [connections]
+ * @property {number} [seconds] how long
+ * @property {number} [rate] SYNs a second; 0: as many as one core makes
+ * @property {number} [threshold] `flood.new-sessions-per-second`
+ * @property {number} [capacity] of the table
+ * @property {(line: string) => void} [say]
+ */
+
+/** @param {FloodOptions} [given] @returns {Promise<Verdict>} */
+export async function flood({
+  connections = 1000,
+  seconds = 15,
+  rate = 0,
+  threshold = 1000,
+  capacity = 16_384,
+  say,
+} = {}) {
+  const verdict = new Verdict(say);
+  for (const control of [false, true]) {
+    const given = { connections, seconds, rate, threshold, capacity };
+    const scenario = new Flood(given, control, verdict);
+    try {
+      await (control ? scenario.runControl() : scenario.run());
+    } finally {
+      scenario.bed.close();
+    }
+  }
+  return verdict;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const given = options('SYNs of forged sources, more than dispatchers remember', {
+    connections: 1000,
+    seconds: 15,
+    rate: 0,
+    threshold: 1000,
+    capacity: 16_384,
+  });
+  const say = (/** @type {string} */ line) => void process.stdout.write(`${line}\n`);
+  const { broken, claims } = await flood({ ...given, say });
+  say(broken.length === 0 ? `\n${claims.length} claims hold` : `\nBROKEN: ${broken.join('\n  ')}`);
+  process.exitCode = broken.length === 0 ? 0 : 1;
+}
