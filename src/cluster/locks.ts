@@ -204,6 +204,7 @@ export class Locks {
 
   /** An entry now stands where a learnt lock may stand: the lock is over when the entry is what it opened. */
   entryAppeared(entry: Entry): void {
+    if (this.table.size === 0 && this.remembered.byKey.size === 0) return;
     const { text } = entry.key;
     if (!isEnded(entry)) this.remembered.forget(text, entry.generation);
     const lock = this.table.get(text);

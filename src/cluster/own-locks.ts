@@ -256,6 +256,8 @@ export class OwnLocks {
 
   /** An entry stands where an own lock stands: whoever made it, the packets follow it. */
   entryAppeared(entry: Entry): void {
+    // The text of a key costs more than all else here, and a joiner hears a million entries.
+    if (this.locks.table.size === 0) return;
     const lock = this.locks.table.get(entry.key.text);
     if (lock?.kind !== 'own' || !endsOwn(entry, lock.claim)) return;
     this.unlock(lock);
