@@ -75,8 +75,8 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     rule: 'identities',
     name: 'any echo is believed',
     file: 'src/cluster/membership.ts',
-    from: 'if (member.challenge === undefined || !member.challenge.equals(echo)) return [];',
-    to: '',
+    from: 'return member.challenge?.equals(echo) ?? false;',
+    to: 'return echo.length > 0;',
     model: 'recording replayed',
   },
   {
