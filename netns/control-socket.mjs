@@ -8,7 +8,8 @@ import { request } from 'node:http';
  */
 export function askSocket(socketPath, path) {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path }, (response) => {
+    // A connection of its own: one that is kept may be closed by the daemon just when it is used again.
+    const asked = request({ socketPath, path, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (data) => {

@@ -208,8 +208,8 @@ class Flood {
     const { used, floodHere } = this.peak;
     const total = this.bed.dispatchers.total();
     verdict.claim(
-      'control: without the threshold the table is full of the forged',
-      used > given.capacity * 0.9 && floodHere === 0,
+      'control: without the threshold the forged are remembered, and push out one another',
+      (total['flow-evicted'] ?? 0) > 0 && (total['stateless-forward'] ?? 0) === 0 && floodHere === 0,
       {
         used,
         capacity: given.capacity,
