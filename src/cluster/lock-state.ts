@@ -62,6 +62,10 @@ export type Lock = OwnLock | ForeignLock;
 const REPORTS_PER_KEY = 3;
 /** Keys of which intentions are remembered: five times what a dispatcher that dies at 50,000 sessions a second leaves in a lease of 250 ms. */
 export const MAX_REMEMBERED = 65_536;
+/** Attempts of one lock after the first: more than reports can honestly cause. */
+export const MAX_RETRIES = 64;
+/** Grants of one attempt whose reports are looked at: one repeated every 1.5 ms for a lease, and as many again. */
+export const MAX_GRANT_REPORTS = 256;
 /** Reports that the answers to one lock or question may bring: eight of each of eight dispatchers. */
 const MAX_HEARD_REPORTS = 64;
 

@@ -74,6 +74,11 @@ export class Locks {
     context.effects.push({ kind: 'tunnel', packet, to: lock.holder, hops: packet.hops + 1 });
   }
 
+  /** Whether an own lock may be placed: there is room for them when others have filled theirs. */
+  get hasRoom(): boolean {
+    return this.table.size < 2 * MAX_LEARNT_LOCKS && this.deadlines.size < 2 * MAX_LOCK_DEADLINES;
+  }
+
   /**
    * Whether there is no room for a lock of another dispatcher (counted). Silence is right then: a grant that is forgotten would let two select,
    * and its holder goes on after `confirm-timeout`.

@@ -33,7 +33,6 @@ export class ClusterNode {
   readonly repairs: Repairs;
   readonly options: NodeOptions;
   effects: NodeEffect[] = [];
-  /** Sealed already, and wait for the flush. */
   hellos: Datagram[] = [];
   stopped = false;
   /** Until then what can wait is not sent. */
@@ -181,8 +180,7 @@ export class ClusterNode {
       this.sayHello(member, now);
     } else if (this.link.isNew(opened.header)) {
       if (stream === STREAM_BROADCAST && !member.stream.heard(opened.header.sequence, now)) {
-        // It was had by a repair meanwhile, or is older than this life of ours: no sign that its sender lives.
-        this.link.counters.refusedReplay++;
+        this.link.counters.refusedReplay++; // Repaired meanwhile, or older than this life: no sign that its sender lives.
         return;
       }
       this.believed++;
@@ -194,13 +192,10 @@ export class ClusterNode {
 
   helloHeard(member: Member, opened: Opened, now: number): void {
     const { sender } = opened.header;
-    // One record each, as it is sent: a datagram is worth one answer.
-    const [record] = opened.records;
+    const [record] = opened.records; // One, as it is sent: a datagram is worth one answer.
     if (record?.type === 'hello') {
-      const lastSequence = this.link.ring.last;
-      this.transmit(
-        this.link.hello(sender.node, { type: 'hello-ack', echo: record.challenge, lastSequence }),
-      );
+      const ack = { type: 'hello-ack', echo: record.challenge, lastSequence: this.link.ring.last } as const;
+      this.transmit(this.link.hello(sender.node, ack));
       if (member.incarnation !== sender.incarnation) this.sayHello(member, now);
     } else if (record?.type !== 'hello-ack') {
       this.link.counters.refusedRecords++;
@@ -212,8 +207,7 @@ export class ClusterNode {
       if (renewed) {
         this.link.forget(sender.node);
         this.joining.met(now);
-        // No copy tells what this life said before it was believed.
-        if (this.core.context.ready) member.stream.require(0, now);
+        if (this.core.context.ready) member.stream.require(0, now); // No copy tells what it said before it was believed.
       }
       for (const change of changes) this.changed(now, change);
       if (renewed) this.beat();

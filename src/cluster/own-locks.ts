@@ -11,18 +11,11 @@ import { isLive } from './context.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
 import { type NodeId, numberAfter } from './identity.ts';
-import { type Claim, lockRecord, type OwnLock } from './lock-state.ts';
-import { type Locks, MAX_LOCK_DEADLINES } from './locks.ts';
+import { type Claim, lockRecord, MAX_GRANT_REPORTS, MAX_RETRIES, type OwnLock } from './lock-state.ts';
+import type { Locks } from './locks.ts';
 import type { GrantRecord, RefuseRecord, Report } from './records.ts';
 import { KIND_FLOW } from './session-key.ts';
 import type { WaitingRoom } from './waiting-room.ts';
-
-/** Attempts of one lock after the first: more than reports can honestly cause. */
-const MAX_RETRIES = 64;
-/** Grants of one attempt whose reports are looked at: one repeated every 1.5 ms for a lease, and as many again. */
-const MAX_GRANT_REPORTS = 256;
-/** Locks, own and learnt, that may stand: room for own ones when others have filled theirs. */
-const MAX_LOCKS = 131_072;
 
 export class OwnLocks {
   attempts = 0;
@@ -49,10 +42,7 @@ export class OwnLocks {
   place(claim: Claim, waiting: Waiting): void {
     const { context } = this;
     const { now, settings } = context;
-    if (this.locks.table.size >= MAX_LOCKS || this.locks.deadlines.size >= 2 * MAX_LOCK_DEADLINES) {
-      context.drop(waiting.packet, 'lock-limit');
-      return;
-    }
+    if (!this.locks.hasRoom) return context.drop(waiting.packet, 'lock-limit');
     const server = this.choose(claim, claim.proposal, waiting);
     if (server === NO_SERVER) {
       context.drop(waiting.packet, 'no-server');
@@ -256,8 +246,7 @@ export class OwnLocks {
 
   /** An entry stands where an own lock stands: whoever made it, the packets follow it. */
   entryAppeared(entry: Entry): void {
-    // The text of a key costs more than all else here, and a joiner hears a million entries.
-    if (this.locks.table.size === 0) return;
+    if (this.locks.table.size === 0) return; // Texts of keys are dear, and a joiner hears a million entries.
     const lock = this.locks.table.get(entry.key.text);
     if (lock?.kind !== 'own' || !endsOwn(entry, lock.claim)) return;
     this.unlock(lock);

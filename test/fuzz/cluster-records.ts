@@ -65,6 +65,15 @@ export class RecordDraw {
     return Buffer.from(writer.writer.bytes.subarray(0, writer.end));
   }
 
+  /** As a peer sends that is up and hears the one it speaks to. */
+  goodHeartbeat(sender: NodeId): Buffer {
+    const writer = new RecordWriter(ROOM, sender);
+    const hears = this.#words.nodes.map((node) => ({ node, tag: this.#words.tag }));
+    const flags = { ready: true, flooding: false, flooded: false };
+    writer.write({ type: 'heartbeat', ...flags, lastSequence: 0, configuration: 1, version: 1, hears });
+    return Buffer.from(writer.writer.bytes.subarray(0, writer.end));
+  }
+
   record(sealed: readonly Buffer[]): AnyRecord {
     const prng = this.#prng;
     switch (prng.below(16)) {

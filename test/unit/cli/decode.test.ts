@@ -57,7 +57,7 @@ const ENTRY = {
 
 const life = (name: string) => ({ node: nodeId(name), incarnation: `0${name.slice(1)}`.repeat(16) });
 const links = new Map(
-  Object.keys(ADDRESSES).map((name) => [name, new Link(life(name), new Sealer([KEY]), 1500)] as const),
+  Object.keys(ADDRESSES).map((name) => [name, new Link(life(name), new Sealer([KEY]), 1500, [])] as const),
 );
 
 /** A datagram between two, as a packet. */
@@ -186,7 +186,7 @@ test('every record has its words', async () => {
 });
 
 test('who is not in the configuration is named by number', async () => {
-  const link = new Link({ node: 0x12ab, incarnation: 'ee'.repeat(16) }, new Sealer([KEY]), 1500);
+  const link = new Link({ node: 0x12ab, incarnation: 'ee'.repeat(16) }, new Sealer([KEY]), 1500, []);
   link.broadcast({ type: 'leave' });
   const [datagram] = link.flush(0, () => undefined);
   const ports = { sourcePort: 7373, destinationPort: 7373 };

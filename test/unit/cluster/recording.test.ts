@@ -18,7 +18,7 @@ const unlock = (attempt: number): UnlockRecord => ({ type: 'unlock', key: FLOW, 
 
 /** One datagram of a stream. */
 function sent(from: Life, to: Life, stream: 'unicast' | 'broadcast', attempt: number, key = KEY): Buffer {
-  const link = new Link(from, new Sealer([key]), 1500);
+  const link = new Link(from, new Sealer([key]), 1500, []);
   if (stream === 'unicast') link.unicast(to.node, unlock(attempt));
   else link.broadcast(unlock(attempt));
   return link.flush(0, () => to)[0]!.bytes;
