@@ -225,6 +225,10 @@ export class Link {
     return false;
   }
 
+  refuseReplay(): void {
+    this.counters.refusedReplay++;
+  }
+
   /** A peer has a new incarnation: its streams begin anew. */
   forget(node: NodeId): void {
     for (const stream of [STREAM_HELLO, STREAM_BROADCAST, STREAM_UNICAST])

@@ -180,8 +180,7 @@ export class ClusterNode {
       this.sayHello(member, now);
     } else if (this.link.isNew(opened.header)) {
       if (stream === STREAM_BROADCAST && !member.stream.heard(opened.header.sequence, now)) {
-        this.link.counters.refusedReplay++; // Repaired meanwhile, or older than this life: no sign that its sender lives.
-        return;
+        return this.link.refuseReplay(); // Repaired meanwhile, or older than this life: no sign that its sender lives.
       }
       this.believed++;
       for (const change of this.membership.heard(member, now)) this.changed(now, change);

@@ -44,10 +44,7 @@ export class OwnLocks {
     const { now, settings } = context;
     if (!this.locks.hasRoom) return context.drop(waiting.packet, 'lock-limit');
     const server = this.choose(claim, claim.proposal, waiting);
-    if (server === NO_SERVER) {
-      context.drop(waiting.packet, 'no-server');
-      return;
-    }
+    if (server === NO_SERVER) return context.drop(waiting.packet, 'no-server');
     const lock: OwnLock = {
       kind: 'own',
       claim,

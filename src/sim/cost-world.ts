@@ -94,7 +94,7 @@ export class CostWorld {
     return {
       life,
       core,
-      link: new Link(life, new PlainSealer([CLUSTER_KEY]), 1_500),
+      link: new Link(life, new PlainSealer([CLUSTER_KEY]), 1_500, peers),
       wakeAt: Number.POSITIVE_INFINITY,
     };
   }
