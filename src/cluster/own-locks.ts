@@ -7,7 +7,7 @@
  */
 
 import type { Context, Waiting } from './context.ts';
-import { isLive } from './context.ts';
+import { isLive, repeatAfterMs } from './context.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
 import { type NodeId, numberAfter } from './identity.ts';
@@ -283,7 +283,8 @@ export class OwnLocks {
       lock.pending.clear();
       this.settle(lock);
     } else if (context.now >= lock.repeatAt) {
-      lock.repeatAt = context.now + context.settings.repeatMs;
+      const elapsed = context.now - (lock.giveUpAt - context.settings.confirmTimeoutMs);
+      lock.repeatAt = context.now + repeatAfterMs(context.settings, elapsed);
       const record = lockRecord(lock, context.now);
       for (const node of lock.pending) context.send(node, record);
       this.schedule(lock);

@@ -6,7 +6,7 @@
  * Silence is never a no.
  */
 
-import type { Context, Waiting } from './context.ts';
+import { type Context, repeatAfterMs, type Waiting } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry } from './entry.ts';
@@ -164,7 +164,8 @@ export class Questions {
       this.table.delete(text);
       this.room.dropAll(question.queue, 'question-unanswered');
     } else if (context.now >= question.repeatAt) {
-      question.repeatAt = context.now + context.settings.repeatMs;
+      const elapsed = context.now - (question.giveUpAt - context.settings.confirmTimeoutMs);
+      question.repeatAt = context.now + repeatAfterMs(context.settings, elapsed);
       this.repeat(question);
     }
   }
