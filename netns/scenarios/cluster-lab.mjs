@@ -31,6 +31,8 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
 
 /** Settings of clusters whose members share the cores of one machine, where 20 ms without a turn are nothing unusual. */
 export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
+/** Where other work shares the machine too: there an answer is late for that alone, and a grant given up by time-out proves nothing. */
+export const VERY_PATIENT = { 'confirm-timeout': '1s', lease: '3s' };
 
 /** What there was when somebody looked. */
 export class Witnesses {

@@ -37,12 +37,14 @@ export class Spray {
   /**
    * @param {ClusterLab} bed
    * @param {(line: string) => void} [say]
-   * @param {{ badWire?: boolean }} [how] `badWire`: the network between the dispatchers loses, repeats and reorders. What is lost of a
-   *   tunnel is lost, and a session may have two servers where a grant was given up by time-out, which is counted
+   * @param {{ badWire?: boolean, timed?: boolean }} [how] `badWire`: the network between the dispatchers loses, repeats and reorders. What
+   *   is lost of a tunnel is lost, and a session may have two servers where a grant was given up by time-out, which is counted. `timed`: a
+   *   stall that no counter explains is a fault; not where other work may take the processors away for a second
    */
-  constructor(bed, say, { badWire = false } = {}) {
+  constructor(bed, say, { badWire = false, timed = true } = {}) {
     this.bed = bed;
     this.badWire = badWire;
+    this.timed = timed;
     this.verdict = new Verdict(say);
     this.nextPort = FIRST_PORT;
   }
@@ -107,7 +109,8 @@ export class Spray {
       ...protocolOf(seen.counters),
     };
     const { broken } = figures;
-    const explained = stalls === 0 || Object.keys(drops).length > 0 || seen.deviceDrops > 0 || this.badWire;
+    const dropped = Object.keys(drops).length > 0 || seen.deviceDrops > 0;
+    const explained = stalls === 0 || dropped || this.badWire || !this.timed;
     // A reset of a server is no sign: it answers what comes, late or twice, to a connection that its client has closed.
     const watched = seen.connections >= figures.connections - broken;
     const whole = broken === 0 && explained && watched && this.#isExcused(seen.torn, seen.counters);

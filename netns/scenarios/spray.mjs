@@ -31,6 +31,7 @@ import { FULL_LOAD, Spray } from './spray-load.mjs';
  * @param {object} [given.settings] keys of the section `cluster`
  * @param {import('../hub.mjs').WireOptions} [given.wire] what the network between the dispatchers does
  * @param {boolean} [given.control]
+ * @param {boolean} [given.timed] whether a stall that no counter explains is a fault; default yes
  * @param {(line: string) => void} [given.say]
  * @returns {Promise<Verdict>}
  */
@@ -43,6 +44,7 @@ export async function spray({
   settings,
   wire,
   control = true,
+  timed = true,
   say,
 }) {
   const bed = new ClusterLab({
@@ -54,7 +56,7 @@ export async function spray({
   });
   try {
     await bed.start();
-    const scenario = new Spray(bed, say, { badWire: wire !== undefined });
+    const scenario = new Spray(bed, say, { badWire: wire !== undefined, timed });
     if (wire !== undefined) await bed.hub.putWire(wire);
     for (const of of combinations) await scenario.run(of, load);
     if (wire !== undefined) await scenario.judgeWire(wire);

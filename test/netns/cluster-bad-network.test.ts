@@ -4,13 +4,12 @@
  */
 import { expect, test } from 'vitest';
 import { pairwise } from '../../netns/cluster-services.mjs';
+import { VERY_PATIENT } from '../../netns/scenarios/cluster-lab.mjs';
 import { FULL_PARTITION, partition, SMALL_PARTITION } from '../../netns/scenarios/partition.mjs';
 import { spray } from '../../netns/scenarios/spray.mjs';
 import { FULL_LOAD, SMALL_LOAD } from '../../netns/scenarios/spray-load.mjs';
 
 const FULL = process.env['LATCHWAY_FULL'] === '1';
-/** Where dispatchers and the wire wait for a processor, answers are late for that alone, and a grant by time-out proves nothing. */
-const VERY_PATIENT = { 'confirm-timeout': '1s', lease: '3s' };
 const ONE = { mode: 'nat', scheduler: 'rr', lock: 'confirm', family: 4 } as const;
 
 test.each(FULL ? [10, 30] : [30])(

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { everyCombination, pairwise } from '../../netns/cluster-services.mjs';
+import { VERY_PATIENT } from '../../netns/scenarios/cluster-lab.mjs';
 import { spray } from '../../netns/scenarios/spray.mjs';
 import { FULL_LOAD, SMALL_LOAD } from '../../netns/scenarios/spray-load.mjs';
 
@@ -17,7 +18,13 @@ test.each([
   '%i dispatchers, IPv%i, offloads %s: every packet to another one, nothing broken',
   async (dispatchers, family, offloads) => {
     const combinations = FULL ? everyCombination(family) : pairwise(family);
-    const { broken, claims } = await spray({ dispatchers, combinations, load: LOAD, offloads });
+    const { broken, claims } = await spray({
+      dispatchers,
+      combinations,
+      load: LOAD,
+      offloads,
+      ...(!FULL && { settings: VERY_PATIENT, timed: false }),
+    });
     expect(broken).toEqual([]);
     expect(claims.filter(({ claim }) => claim.startsWith('control: '))).toHaveLength(1);
   },
