@@ -6,7 +6,7 @@
  */
 
 import type { Prng } from '../base/prng.ts';
-import { DEFAULT_SETTINGS, type Environment, type Settings } from '../cluster/context.ts';
+import { DEFAULT_SETTINGS, type Environment, type Packet, type Settings } from '../cluster/context.ts';
 import type { ClusterSeed, NodeId } from '../cluster/identity.ts';
 import { ClusterNode } from '../cluster/node.ts';
 import type { NodeEffect, NodeEvent } from '../cluster/node-events.ts';
@@ -21,7 +21,7 @@ const CLUSTER_KEY = Buffer.alloc(32, 0x5a);
 export const FLOOD_RATE = 80;
 /** A slow dispatcher is late by up to so much for each thing it does, ms, and never further behind than this. */
 const SLOW_MS = 8;
-const BEHIND_MS = 150;
+export const BEHIND_MS = 150;
 
 /** Time-outs that fit a run of seconds. */
 export function simulationSettings(options: SimulationOptions): Settings {
@@ -106,6 +106,14 @@ export class SimulatedDispatcher {
 
   local(now: number): number {
     return now * this.rate + this.offset;
+  }
+
+  /** Packets that wait for a lock or an answer. */
+  waiting(): readonly Packet[] {
+    const { locks, questions } = this.node.core;
+    return [...locks.table.values(), ...questions.table.values()].flatMap(({ queue }) =>
+      queue.map(({ packet }) => packet),
+    );
   }
 
   /** Does something as soon as it gets to it. */

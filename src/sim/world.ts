@@ -13,7 +13,7 @@ import type { NodeEffect } from '../cluster/node-events.ts';
 import type { CheckedWorld, Checker } from './checker.ts';
 import { Clients, type Flying } from './clients.ts';
 import { copyTable } from './copies.ts';
-import { FLOOD_RATE, SimulatedDispatcher } from './dispatcher.ts';
+import { BEHIND_MS, FLOOD_RATE, SimulatedDispatcher } from './dispatcher.ts';
 import { Faults } from './faults.ts';
 import { Network } from './network.ts';
 import type { SimulationOptions } from './options.ts';
@@ -30,6 +30,8 @@ const SETTLED_MS = 1_600;
 const EVENED_OUT_MS = 2_000;
 /** Seconds for which a dispatcher admits new sessions at its rate around one flood: its burst, and the flood itself. */
 const FLOOD_ADMITS_SECONDS = 0.2 + 0.15;
+/** And so much longer where it is slow: it gets to the last of the flood that much later. */
+const SLOW_ADMITS_SECONDS = BEHIND_MS / 1_000;
 
 export class SimulatedWorld {
   readonly options: SimulationOptions;
@@ -225,8 +227,8 @@ export class SimulatedWorld {
     const alive = this.dispatchers.filter((one) => one.alive);
     for (const dispatcher of alive) this.collect(dispatcher);
     const perSession = options.affinity === 'client' ? 2 : 1;
-    const admitted =
-      options.dispatchers * Math.ceil(FLOOD_RATE * FLOOD_ADMITS_SECONDS) * options.floods * perSession;
+    const seconds = FLOOD_ADMITS_SECONDS + (options.slowdowns > 0 ? SLOW_ADMITS_SECONDS : 0);
+    const admitted = options.dispatchers * Math.ceil(FLOOD_RATE * seconds) * options.floods * perSession;
     return {
       now: timeline.now,
       leaseMs: alive[0]!.node.options.settings.leaseMs,

@@ -9,7 +9,17 @@ import { runSeed } from '../../src/sim/simulate.ts';
 
 const SEEDS = Number(process.env['LATCHWAY_SEEDS'] ?? 5_000);
 
-/** Seeds that found a hole in the protocol. */
+const LOSING: Partial<SimulationOptions> = { loss: 0.3, crashes: 2, restarts: false };
+const SLOW: Partial<SimulationOptions> = {
+  slowdowns: 16,
+  crashes: 3,
+  dispatchers: 4,
+  tcpFlows: 24,
+  delayMs: [1, 40],
+  loss: 0.2,
+};
+
+/** Seeds that found a hole in the protocol, or a checker that asked for more than the rules promise. */
 const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] = [
   ['a port is used again in a flood: its old entry would catch the ACK', 28, {}],
   ['one that joined after a flood resets what was forwarded by hash', 1_339, {}],
@@ -19,6 +29,10 @@ const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] 
   ['a joiner is ready before it has met a slow one that others hear', 23_199, {}],
   ['datagrams are announced twice after a death', 26_960, {}],
   ['a flow of a session that moved goes by its own hash in a flood', 30_158, {}],
+  ['clients still repeat and ask when a run ends', 34, LOSING],
+  ['what went by hash in a flood waits while a dead one may know it', 58, LOSING],
+  ['and goes on when that one counts as stopped', 58, { ...LOSING, quietMs: 66_000 }],
+  ['a slow dispatcher admits what is new for longer than a flood lasts', 188, SLOW],
 ];
 
 describe('simulation', () => {

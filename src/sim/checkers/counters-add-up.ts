@@ -1,6 +1,6 @@
 /**
  * Each packet that came ended exactly once: forwarded, tunnelled, reset, dropped for a named reason, or dead with its
- * dispatcher. And the cores' own counters say what the world saw.
+ * dispatcher; or it waits in a queue when the run ends. And the cores' own counters say what the world saw.
  */
 
 import type { Packet } from '../../cluster/context.ts';
@@ -26,13 +26,21 @@ export class CountersAddUp implements Checker {
   }
 
   crashed(dead: SimulatedDispatcher): void {
-    this.died += dead.node.core.room.packets;
+    this.died += dead.waiting().length;
   }
 
   finish(world: CheckedWorld): readonly string[] {
     const faults: string[] = [];
     if (this.twice.length > 0) faults.push(`packets ${this.twice.slice(0, 4).join(', ')} ended twice`);
-    const left = this.came - this.ended - this.died;
+    let waiting = 0;
+    for (const dispatcher of world.dispatchers) {
+      const { packets } = dispatcher.node.core.room;
+      const queued = dispatcher.waiting().length;
+      waiting += queued;
+      if (packets !== queued)
+        faults.push(`${dispatcher.name} counts ${packets} that wait, there are ${queued}`);
+    }
+    const left = this.came - this.ended - this.died - waiting;
     if (left !== 0) faults.push(`${left} packets have no end`);
     const { counters } = world;
     const told = (name: string, seen: number): void => {
