@@ -22,7 +22,7 @@ export function goodbyeHolds(): string | undefined {
   const [late] = pair.nodes[0].flush(pair.now);
   if (late === undefined) return 'nothing was under way';
   pair.step(1, { kind: 'leave' });
-  pair.run(5);
+  pair.run(1);
   const peer = pair.nodes[1].core.context.peers.get(1)!;
   if (!peer.stopped) return 'the goodbye was not heard';
   pair.step(2, { kind: 'datagram', bytes: late.bytes });
@@ -43,6 +43,20 @@ export function newLifeFromItsFirst(): string | undefined {
   return pair.nodes[1].core.context.store.find(FLOW) === undefined
     ? 'what the new life said first is missing'
     : undefined;
+}
+
+/** Rule 16: a joiner that has its copy waits for one that others hear and it has not met, and not for ever. */
+export function joinerMeetsWhomOthersHear(): string | undefined {
+  const three = new Pair('auto', 3);
+  three.run(3_000);
+  three.apart = [2, 3];
+  three.nodes[1] = three.make(2);
+  three.run(1_500);
+  const { joining, core } = three.nodes[1];
+  if (core.context.ready) return 'it is ready without having met one that others hear';
+  if (joining.copies === 0) return 'it has no copy';
+  three.run(2_000);
+  return core.context.ready ? undefined : 'it waits for ever';
 }
 
 /** Replication: who missed more than the ring of sent datagrams holds copies the table, long before digests bring it. */

@@ -185,9 +185,7 @@ const FOUND: readonly Mutation[] = [
     file: 'src/cluster/joining.ts',
     from: 'if (state.targets === undefined && this.isUnmet(now, since)) return;',
     to: '',
-    seed: 690,
-    sim: { slowdowns: 8, crashes: 2, dispatchers: 4, tcpFlows: 24, delayMs: [1, 40], loss: 0.2 },
-    checker: 'joiner-knows',
+    model: 'a joiner meets whom others hear',
   },
   {
     rule: 'replication',

@@ -140,7 +140,17 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/locks.ts',
     from: 'this.deadlines.add(lock.leaseEnd, text);',
     to: '',
-    sim: { crashes: 2, lock: 'confirm', udpFlows: 10, dispatchers: 4, loss: 0.3, restarts: false },
+    sim: {
+      floods: 2,
+      crashes: 0,
+      lock: 'confirm',
+      affinity: 'client',
+      udpFlows: 24,
+      dispatchers: 4,
+      loss: 0.3,
+      delayMs: [1, 60],
+      confirmTimeoutMs: 200,
+    },
     checker: 'locks-end',
   },
   {

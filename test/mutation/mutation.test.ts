@@ -1,13 +1,16 @@
 /**
  * Each rule of the protocol, taken out of a copy of the sources, is missed by a case of the model or by a seed; and each
- * checker of the simulation has something that it, and it by name, finds. Prints the table.
+ * checker of the simulation has something that it, and it by name, finds. The sources as they are must be clean under the
+ * same options, up to the seed that caught. Prints the table.
  */
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { buildMutant, catchesOf, isCaught, removeMutant, rowOf } from './build.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildMutant, removeMutant } from './build.ts';
+import { catchesOf, isCaught, rowOf } from './catches.ts';
 import { MUTATIONS } from './mutations.ts';
+import { Original } from './original.ts';
 
 const rows: string[] = [];
 
@@ -36,13 +39,20 @@ describe('mutations', () => {
     expect(checkers.filter((name) => !named.has(name))).toEqual([]);
   });
 
+  let original: Original;
+  beforeAll(() => {
+    original = new Original();
+  }, 300_000);
+
   afterAll(() => {
-    process.stdout.write(`\n| rule | mutation | caught by |\n| --- | --- | --- |\n${rows.join('\n')}\n`);
+    original.remove();
+    const head = '| rule | mutation | caught by | the original there |\n| --- | --- | --- | --- |';
+    process.stdout.write(`\n${head}\n${rows.join('\n')}\n`);
   });
 
   it.each(MUTATIONS)('$rule: $name', { timeout: 300_000 }, (mutation) => {
     const folder = buildMutant(mutation);
-    const catches = catchesOf(folder, mutation, 200, 100_000);
+    const catches = catchesOf(folder, mutation, original, { seeds: 200, maxStates: 100_000 });
     removeMutant(folder);
     const row = rowOf(mutation, catches);
     rows.push(row);

@@ -1,5 +1,5 @@
 /**
- * Two dispatchers over sealed datagrams and a wire without faults, one step a millisecond; and the traces of a joiner.
+ * Two dispatchers, or some more, over sealed datagrams and a wire without faults, one step a millisecond; and the traces of a joiner.
  */
 
 import { DEFAULT_SETTINGS, type Environment, type LockMode, type Packet } from '../../src/cluster/context.ts';
@@ -50,26 +50,32 @@ export function datagram(handle: number, flow: SessionKey = FLOW): Packet {
 export class Pair {
   now = 0;
   randoms = 0;
-  nodes: [ClusterNode, ClusterNode];
-  sent: { to: number; bytes: Buffer }[] = [];
+  readonly count: number;
+  nodes: [ClusterNode, ClusterNode, ...ClusterNode[]];
+  sent: { from: number; to: number; bytes: Buffer }[] = [];
   readonly recorded: { to: number; bytes: Buffer }[] = [];
   readonly other: NodeEffect[] = [];
   /** Nothing gets through. */
   cut = false;
+  /** Nothing gets from one to the other of these two, nor back. */
+  apart: readonly number[] = [];
   readonly environment: Environment;
 
-  constructor(lock: LockMode = 'auto') {
+  constructor(lock: LockMode = 'auto', count = 2) {
+    this.count = count;
     this.environment = {
       ...ENVIRONMENT,
       service: () => ({ udp: true, lock, unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
     };
     this.nodes = [this.make(1), this.make(2)];
+    for (let node = 3; node <= count; node++) this.nodes.push(this.make(node));
   }
 
   make(node: number): ClusterNode {
+    const all = Array.from({ length: this.count }, (_, index) => index + 1);
     return new ClusterNode({
       life: { node, incarnation: Buffer.alloc(16, 16 * node + ++this.randoms).toString('hex') },
-      peers: [3 - node],
+      peers: all.filter((other) => other !== node),
       seed: { low: 1, high: 2 },
       clusterKeys: [Buffer.alloc(32, 9)],
       settings: DEFAULT_SETTINGS,
@@ -88,7 +94,7 @@ export class Pair {
   step(node: number, event: NodeEvent): void {
     const one = this.nodes[node - 1]!;
     const effects = one.step(this.now, event);
-    this.sent.push(...one.flush(this.now));
+    for (const { to, bytes } of one.flush(this.now)) this.sent.push({ from: node, to, bytes });
     for (const effect of effects) {
       if (effect.kind === 'copy-request') this.copy(effect.from, node);
       else if (effect.kind === 'alone') this.step(node, { kind: 'alone-done' });
@@ -122,10 +128,11 @@ export class Pair {
       const due = this.cut ? [] : this.sent;
       this.sent = [];
       for (const one of due) {
+        if (this.apart.includes(one.from) && this.apart.includes(one.to)) continue;
         this.recorded.push(one);
         this.step(one.to, { kind: 'datagram', bytes: one.bytes });
       }
-      for (const node of [1, 2]) {
+      for (let node = 1; node <= this.count; node++) {
         if (this.nodes[node - 1]!.deadline <= this.now) this.step(node, { kind: 'deadline' });
       }
     }
