@@ -188,9 +188,14 @@ export class SimulatedWorld {
     this.busyAt = this.timeline.now;
     if (stateless) {
       this.stateless++;
+      const decides = kind === 'syn' ? (connection.session ?? connection.flow) : connection.flow;
+      if (dispatcher.store.find(decides) === undefined) connection.hashed.add(kind);
       // A datagram that opens looks the same before and after a flood: only TCP is promised its server.
       if (connection.udp) connection.excused = true;
     }
+    // A SYN that is repeated looks like a first one: it goes where its client's session is, if that is known by now.
+    else if (kind === 'syn' && connection.session !== undefined && connection.hashed.has('syn'))
+      connection.excused = true;
     const note = (bits: number): void => dispatcher.act({ kind: 'note', key: connection.flow, bits });
     if (flying.server === 0) {
       if (!connection.spoofed) {

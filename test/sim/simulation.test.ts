@@ -10,6 +10,14 @@ import { runSeed } from '../../src/sim/simulate.ts';
 const SEEDS = Number(process.env['LATCHWAY_SEEDS'] ?? 5_000);
 
 const LOSING: Partial<SimulationOptions> = { loss: 0.3, crashes: 2, restarts: false };
+const DYING: Partial<SimulationOptions> = { crashes: 1, serverDeaths: 2, loss: 0.3, delayMs: [1, 30] };
+const FLOODED: Partial<SimulationOptions> = { floods: 2, crashes: 0, affinity: 'client' };
+const LATE: Partial<SimulationOptions> = {
+  lock: 'auto',
+  delayMs: [1, 60],
+  confirmTimeoutMs: 200,
+  loss: 0.3,
+};
 const SLOW: Partial<SimulationOptions> = {
   slowdowns: 16,
   crashes: 3,
@@ -32,6 +40,9 @@ const FOUND: readonly (readonly [string, number, Partial<SimulationOptions>])[] 
   ['clients still repeat and ask when a run ends', 34, LOSING],
   ['what went by hash in a flood waits while a dead one may know it', 58, LOSING],
   ['and goes on when that one counts as stopped', 58, { ...LOSING, quietMs: 66_000 }],
+  ['sessions are announced twice after a death', 202, { ...DYING, restarts: false }],
+  ['a SYN that went by hash is repeated when its session is known', 100, { ...FLOODED, slowdowns: 6 }],
+  ['a FIN goes by hash past who has no entry yet', 204, { ...FLOODED, ...LATE }],
   ['a slow dispatcher admits what is new for longer than a flood lasts', 188, SLOW],
 ];
 

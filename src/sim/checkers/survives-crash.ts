@@ -1,11 +1,12 @@
 /**
  * What a dispatcher that died had told one that lives on is known by all in the end: the same server, or a younger
- * incarnation or generation (design section 3, nothing is lost with a dispatcher). Datagrams under `announce` may have been announced twice: the rank
- * decides then.
+ * incarnation or generation (design section 3, nothing is lost with a dispatcher). Datagrams and sessions under `announce` may have been announced twice:
+ * the rank decides then.
  */
 
 import type { Entry } from '../../cluster/entry.ts';
 import { isEnded } from '../../cluster/entry.ts';
+import { KIND_SESSION } from '../../cluster/session-key.ts';
 import type { CheckedWorld, Checker } from '../checker.ts';
 import type { SimulatedDispatcher } from '../dispatcher.ts';
 import { SERVICE_UDP } from '../servers.ts';
@@ -35,7 +36,8 @@ export class SurvivesCrash implements Checker {
     for (const { name, store } of world.dispatchers) {
       for (const entry of this.told) {
         const held = store.find(entry.key);
-        const twice = world.announces && entry.key.service === SERVICE_UDP;
+        const { service, kind } = entry.key;
+        const twice = world.announces && (service === SERVICE_UDP || kind === KIND_SESSION);
         if (held === undefined) faults.push(`${name} lost ${entry.key.text}`);
         else if (
           !twice &&
