@@ -138,7 +138,7 @@ function coreTable({ results }) {
     `| --- |${' ---: |'.repeat(sizes.length)}`,
     ...rows,
     '',
-    `Memory of the table: ${memory} bytes an entry, indexes included.`,
+    `Memory of the table: ${memory.toFixed(1)} bytes an entry, indexes included.`,
   ];
 }
 
