@@ -206,7 +206,7 @@ try {
 const left = namespaces().filter((name) => name.startsWith(`${lab.name}-`));
 title('Cleaned up');
 say(left.length === 0 ? '  nothing is left on this host' : `  left behind: ${left.join(' ')}`);
-say('  the same by hand: netns/lab up --topology cluster');
+say('  the same by hand: netns/lab up cluster');
 process.exitCode = good && left.length === 0 ? 0 : 1;
 say(
   process.exitCode === 0
