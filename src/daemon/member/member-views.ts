@@ -146,15 +146,18 @@ export function explainPacket(
       isEnded(entry) ? 'forward: its flow is closing' : 'forward: its flow is known',
       entry.server,
     );
-  const lock = lockOf(core.locks, flow);
+  const key = service.affinity.kind === 'client' ? member.store.keys.sessionOf(service.index, flow) : flow;
+  const held = key === flow ? undefined : context.store.find(key);
+  const session =
+    held !== undefined && context.environment.accepts(key.service, held.server) ? held : undefined;
+  // What opens nothing, or whose session has its server, waits for locks of its own flow only.
+  const lock =
+    lockOf(core.locks, flow) ?? (packet.opens && session === undefined ? lockOf(core.locks, key) : undefined);
   if (lock?.kind === 'own') return answer(3, 'wait: this dispatcher holds the client lock', lock.server);
   if (lock !== undefined)
     return answer(2, 'tunnel: another dispatcher holds the client lock', 0, lock.holder);
   if (!packet.opens) return answer(6, `ask all dispatchers; if none knows it: ${service.unknown}`);
-  const key = service.affinity.kind === 'client' ? member.store.keys.sessionOf(service.index, flow) : flow;
-  const session = key === flow ? undefined : context.store.find(key);
-  if (session !== undefined && context.environment.accepts(key.service, session.server))
-    return answer(1, 'forward: the session of its client is known', session.server);
+  if (session !== undefined) return answer(1, 'forward: the session of its client is known', session.server);
   const certain = service.scheduler === 'maglev' || service.scheduler === 'sh';
   const server = certain ? context.environment.hashSelect(key) : NO_SERVER;
   if (core.flood.here)
