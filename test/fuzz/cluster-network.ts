@@ -53,6 +53,8 @@ const BURST_EVERY = 400_000;
 const BURST_SIZE = 4_500;
 const FIRST_BURST = 2_000;
 const RECORDED = 4_096;
+/** Of an established flow, and of the session of a client. */
+const LONGEST_TIMEOUT_MS = 900_000;
 /** Refusals of which an outsider's datagram raises exactly one. */
 const REFUSALS = [
   'cluster-refused-header',
@@ -117,7 +119,7 @@ class NetworkFuzz {
       id: hexId(service.index + 1),
       servers: service.servers.map((server) => ({ ...server, id: hexId(server.index + 1_000) })),
     }));
-    this.#members = new Members(3, services);
+    this.#members = new Members(3, services, (size) => this.#noise(size));
     this.#sealer = new Sealer([Buffer.from(this.#members.key)]);
     this.#record(this.#earlier);
     this.#victim = this.#members.restart(VICTIM);
@@ -229,7 +231,10 @@ class NetworkFuzz {
     const recorded = (): Buffer => this.#present[prng.below(this.#present.length)]!;
     if (kind === 0) return this.#outsider('noise', this.#noise(prng.below(1_500)));
     if (kind === 1) return this.#outsider('noise behind a header', this.#headed(recorded()));
-    if (kind === 2) return this.#outsider('cut short', recorded().subarray(0, prng.below(80)));
+    if (kind === 2) {
+      const whole = recorded();
+      return this.#outsider('cut short', whole.subarray(0, prng.below(Math.min(80, whole.length))));
+    }
     if (kind === 3) {
       const whole = recorded();
       return this.#outsider('cut short', whole.subarray(0, prng.below(whole.length)));
@@ -364,8 +369,11 @@ class NetworkFuzz {
   #checkStillWorks(): void {
     const members = this.#members;
     members.wire = [];
-    // What still waits is of clients that forge checksums: it goes before anybody reads outputs again.
-    for (let left = 100; left > 0; left--) this.#moveOn(50);
+    // What still waits is of clients that forge checksums: it goes before anybody reads outputs again. What an insider has put into the table,
+    // and may have filled it with, goes by its time-outs.
+    for (let left = 100; left > 0; left--) this.#moveOn(LONGEST_TIMEOUT_MS / 25);
+    if (this.#victim.path.table.size > 0)
+      throw new Error(`${this.#victim.path.table.size} entries outlive their time-outs`);
     this.#victim.member.onDatagram = (peer, bytes) =>
       members.wire.push({ to: peer + 1, from: VICTIM, datagram: Buffer.from(bytes) });
     for (const at of [1, 2]) members.restart(at);

@@ -10,6 +10,8 @@ import { fuzzNetwork, type NetworkFuzzSummary } from '../fuzz/cluster-network.ts
 const BY_HAND = process.env['LATCHWAY_FUZZ_DATAGRAMS'];
 const DATAGRAMS = Number(BY_HAND ?? 40_000);
 const SEED = Number(process.env['LATCHWAY_FUZZ_SEED'] ?? 1);
+/** What the controls do is the same each time. */
+const CONTROL_SEED = 2;
 /** What is held at half of the run is held at its end: what grows by 16 bytes a datagram shows in ten million. */
 const MAY_GROW = 24 << 20;
 
@@ -51,7 +53,7 @@ it('notices a dispatcher that takes replays', () => {
   expect(() =>
     fuzzNetwork({
       datagrams: 5_000,
-      seed: SEED,
+      seed: CONTROL_SEED,
       sabotage: ({ link }) => {
         link.isNew = () => true;
       },
@@ -63,7 +65,7 @@ it('notices a dispatcher that remembers without a limit', () => {
   expect(() =>
     fuzzNetwork({
       datagrams: 6_500,
-      seed: SEED,
+      seed: CONTROL_SEED,
       sabotage: ({ core: { locks } }) => {
         locks.isFull = () => false;
       },

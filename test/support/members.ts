@@ -42,12 +42,20 @@ export class Members {
   isLost: (message: Message) => boolean = () => false;
   now = 10_000;
   /** The cluster's. */
-  readonly key: Uint8Array = randomBytes(32);
+  readonly key: Uint8Array;
+  readonly #random: (size: number) => Buffer;
   readonly #addresses: readonly MemberAddress[];
   readonly #services: readonly ServiceSpec[];
 
-  constructor(count: number, services: readonly ServiceSpec[]) {
+  /** @param random makes the cluster's key and the incarnations: the same bytes make the same run */
+  constructor(
+    count: number,
+    services: readonly ServiceSpec[],
+    random: (size: number) => Buffer = randomBytes,
+  ) {
     this.#services = services;
+    this.#random = random;
+    this.key = random(32);
     this.#addresses = Array.from({ length: count }, (_, index) => ({
       name: `d${index + 1}`,
       node: nodeId(`d${index + 1}`),
@@ -75,7 +83,7 @@ export class Members {
       peers,
       port: 7373,
       multicast: undefined,
-      incarnation: randomBytes(16).toString('hex'),
+      incarnation: this.#random(16).toString('hex'),
       clusterKeys: [this.key],
       seed: [1, 2] as const,
       configuration: 1,
