@@ -19,11 +19,15 @@ import { serverId, serviceId } from '../daemon/pool/ids.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { Captured } from './capture-link.ts';
 import { type RecordView, recordView, type WireNames } from './datagram-line.ts';
-import type { DecodeOptions } from './decode.ts';
 import { printStream } from './output.ts';
 import { packetLine } from './packet-line.ts';
 import { readPcap } from './pcap-read.ts';
 import { type UdpDatagram, udpDatagram } from './udp-datagram.ts';
+
+export interface DecodeOptions {
+  readonly config: string;
+  readonly json?: true;
+}
 
 interface PacketView {
   /** Seconds since 1970. */

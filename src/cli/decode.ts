@@ -1,11 +1,7 @@
 /** `latchway decode`: shows captured packets, and what dispatchers said to each other in those between them. */
 import type { Command } from 'commander';
+import type { DecodeOptions } from './decode-files.ts';
 import { withExamples } from './options.ts';
-
-export interface DecodeOptions {
-  readonly config: string;
-  readonly json?: true;
-}
 
 export function addDecode(program: Command): void {
   const command = program
