@@ -46,10 +46,13 @@ const ROUTER = { 4: '10.0.1.254', 6: '2001:db8:1::fe' };
 const HUB = { 4: '10.0.9.254', 6: '2001:db8:9::fe' };
 const LAN_ROUTER = { 4: '10.0.2.254', 6: '2001:db8:2::fe' };
 export const SERVER_LAN = { 4: '10.0.2.0/24', 6: '2001:db8:2::/64' };
-/** Addresses of the lab itself, where neighbours look for one another too: what goes there is never sprayed. */
+/**
+ * Addresses of the lab itself, where neighbours look for one another too: what goes there is never sprayed. A server tells
+ * the router's link-local address about its global one, from that.
+ */
 export const INSIDE = {
   4: '10.0.0.0/16',
-  6: '{ 2001:db8:1::/64, 2001:db8:2::/64, 2001:db8:9::/64, ff00::/8 }',
+  6: '{ 2001:db8:1::/64, 2001:db8:2::/64, 2001:db8:9::/64, ff00::/8, fe80::/10 }',
 };
 const CLUSTER_NETWORK = { 4: '10.0.9.0/24', 6: '2001:db8:9::/64' };
 /** A multicast group for dispatchers of a bridged hub. */
