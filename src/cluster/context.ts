@@ -53,7 +53,10 @@ export interface Environment {
   service(id: number): ServicePolicy | undefined;
   /** The scheduler's choice for a flow or session, or NO_SERVER. `avoid` names servers that must not be chosen. */
   select(key: SessionKey, packet: Packet | undefined, avoid: (server: number) => boolean): number;
-  /** What a deterministic scheduler would choose, without state, or NO_SERVER. */
+  /**
+   * The server of what stays together by hash alone (flood), the same on all dispatchers; or NO_SERVER, as for one flow of a service whose
+   * clients stay together.
+   */
   hashSelect(key: SessionKey): number;
   /** Whether the server may be given new flows (up, weight, not leaving). */
   accepts(service: number, server: number): boolean;

@@ -15,6 +15,7 @@ import {
   type Settings,
   type Waiting,
 } from './context.ts';
+import { EarlyNotes } from './early-notes.ts';
 import { Entries } from './entries.ts';
 import { BIT_ESTABLISHED } from './entry.ts';
 import { Flood } from './flood.ts';
@@ -24,6 +25,7 @@ import { OwnLocks } from './own-locks.ts';
 import { Questions } from './questions.ts';
 import type { SessionRecord } from './records.ts';
 import { Requests } from './requests.ts';
+import { ServerChoice } from './server-choice.ts';
 import type { SessionKey } from './session-key.ts';
 import type { EntryStore } from './store.ts';
 import { Sweep } from './sweep.ts';
@@ -33,7 +35,7 @@ import { WaitingRoom } from './waiting-room.ts';
 export type CoreEvent =
   /** A packet that missed, or that the packet path must not decide: a SYN on an entry, a flow of a dead server. */
   | { readonly kind: 'packet'; readonly packet: Packet }
-  /** Bits that a packet showed for its flow (BIT_*): FIN, RST as BIT_CLOSING, first reply as BIT_ESTABLISHED. */
+  /** Bits that a packet showed for its flow (BIT_*): FIN, RST as BIT_CLOSING, first reply as BIT_ESTABLISHED. Of what went by hash too. */
   | { readonly kind: 'note'; readonly key: SessionKey; readonly bits: number }
   /** Records of a believed incarnation. `repaired`: out of a ring, `heldMs` after they were first sent. */
   | {
@@ -54,6 +56,7 @@ export class Core {
   readonly own: OwnLocks;
   readonly questions: Questions;
   readonly flood: Flood;
+  readonly early = new EarlyNotes();
   readonly unknown: UnknownFlows;
   readonly requests: Requests;
   readonly sweep: Sweep;
@@ -71,10 +74,11 @@ export class Core {
     this.context = new Context(options);
     this.entries = new Entries(this.context);
     this.room = new WaitingRoom(this.context);
-    this.locks = new Locks(this.context, this.entries, this.room);
-    this.own = new OwnLocks(this.context, this.locks, this.entries, this.room);
-    this.questions = new Questions(this.context, this.locks, this.entries, this.room);
     this.flood = new Flood(this.context);
+    this.locks = new Locks(this.context, this.entries, this.room, this.flood);
+    const choice = new ServerChoice(this.context, this.locks, this.entries, this.flood);
+    this.own = new OwnLocks(this.context, this.locks, this.entries, this.room, choice);
+    this.questions = new Questions(this.context, this.locks, this.entries, this.room);
     this.sweep = new Sweep(this.context, this.entries);
     this.unknown = new UnknownFlows(this);
     this.requests = new Requests(this);
@@ -92,6 +96,8 @@ export class Core {
       this.locks.entryAppeared(entry);
       this.own.entryAppeared(entry);
       this.questions.entryAppeared(entry);
+      const bits = this.early.take(entry);
+      if (bits !== 0) this.note(entry.key, bits);
     };
   }
 
@@ -104,11 +110,9 @@ export class Core {
       case 'packet':
         this.look({ packet: event.packet, until: now + context.settings.leaseMs, turns: 0 });
         break;
-      case 'note': {
-        const entry = context.store.find(event.key);
-        if (entry !== undefined) this.entries.note(entry, event.bits);
+      case 'note':
+        this.note(event.key, event.bits);
         break;
-      }
       case 'records':
         for (const record of event.records) this.record(event.from, record, event.repaired, event.heldMs);
         break;
@@ -188,6 +192,13 @@ export class Core {
     this.questions.heardRefused(from, attempt, key.text);
     const reply = this.context.environment.replyKey(key, server);
     if (reply !== undefined) this.questions.heardRefused(from, attempt, reply.text);
+  }
+
+  note(key: SessionKey, bits: number): void {
+    const { now, store } = this.context;
+    const entry = store.find(key);
+    if (entry !== undefined) this.entries.note(entry, bits);
+    else if (this.flood.anywhere) this.early.add(key.text, bits, now);
   }
 
   /** The decision about one packet. */

@@ -2,10 +2,13 @@
  * Rates, and the state of flood (design section 3): above a rate of new sessions nothing is inserted or broadcast.
  *
  * A rate is a token bucket of a fifth of a second. A flood ends by itself a second after the bucket was last found
- * empty. That somebody, here or elsewhere, is or was in flood is remembered, for misses are then hashed, not reset.
+ * empty. That somebody, here or elsewhere, is or was in flood is remembered: misses are then hashed, not reset, and who
+ * selects a server selects by hash, so that a SYN that went by hash and its repeat that opens an entry meet one server.
  */
 
 import type { Context } from './context.ts';
+import { NO_SERVER } from './entry.ts';
+import type { SessionKey } from './session-key.ts';
 
 const BURST_SECONDS = 0.2;
 const FLOOD_HOLD_MS = 1_000;
@@ -65,6 +68,11 @@ export class Flood {
     for (const peer of context.peers.values()) flooding ||= peer.flooding && peer.up;
     if (flooding) this.lastAnywhere = context.now;
     return context.now - this.lastAnywhere <= context.settings.floodMemoryMs;
+  }
+
+  /** What the hash chooses, or has chosen, for a key without an entry while a flood is remembered; else NO_SERVER. */
+  choice(key: SessionKey): number {
+    return this.anywhere ? this.context.environment.hashSelect(key) : NO_SERVER;
   }
 
   /** The same, as far as anybody remembers: one that joined after the flood takes the others' word. */

@@ -9,10 +9,11 @@
 import type { Context, Waiting } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Entries } from './entries.ts';
-import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded } from './entry.ts';
+import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded, NO_SERVER } from './entry.ts';
+import type { Flood } from './flood.ts';
 import { isLater, type NodeId, outranks } from './identity.ts';
 import { type ForeignLock, type Lock, lockRecord, type OwnLock, Remembered } from './lock-state.ts';
-import type { LockRecord } from './records.ts';
+import { type LockRecord, NO_TAG } from './records.ts';
 import type { SessionKey } from './session-key.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
@@ -30,11 +31,13 @@ export class Locks {
   readonly context: Context;
   readonly entries: Entries;
   readonly room: WaitingRoom;
+  readonly flood: Flood;
 
-  constructor(context: Context, entries: Entries, room: WaitingRoom) {
+  constructor(context: Context, entries: Entries, room: WaitingRoom, flood: Flood) {
     this.context = context;
     this.entries = entries;
     this.room = room;
+    this.flood = flood;
   }
 
   /** The lock that counts for this key now; one that is void is voided on the way. */
@@ -174,8 +177,14 @@ export class Locks {
   }
 
   grant(to: NodeId, record: LockRecord): void {
-    const reports = this.remembered.of(record.key.text, this.context.now);
-    this.context.send(to, { type: 'grant', key: record.key, attempt: record.attempt, reports });
+    const { context } = this;
+    const { key, attempt } = record;
+    const remembered = this.remembered.of(key.text, context.now);
+    const hashed = record.generation === 0 ? this.flood.choice(key) : NO_SERVER;
+    // What went by hash here left no trace: the asker, who may not know of the flood yet, must take the same server.
+    const byHash = { server: hashed, holder: context.self, tag: NO_TAG };
+    const reports = hashed === NO_SERVER ? remembered : [byHash, ...remembered];
+    context.send(to, { type: 'grant', key, attempt, reports });
   }
 
   /** Rule 6, heard: the holder says that nothing was selected. */

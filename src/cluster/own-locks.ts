@@ -13,7 +13,8 @@ import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.t
 import { type NodeId, numberAfter } from './identity.ts';
 import { type Claim, lockRecord, MAX_GRANT_REPORTS, MAX_RETRIES, type OwnLock } from './lock-state.ts';
 import type { Locks } from './locks.ts';
-import type { GrantRecord, RefuseRecord, Report } from './records.ts';
+import type { GrantRecord, RefuseRecord } from './records.ts';
+import { followsSession, type ServerChoice } from './server-choice.ts';
 import { KIND_FLOW } from './session-key.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
@@ -25,12 +26,14 @@ export class OwnLocks {
   readonly locks: Locks;
   readonly entries: Entries;
   readonly room: WaitingRoom;
+  readonly choice: ServerChoice;
 
-  constructor(context: Context, locks: Locks, entries: Entries, room: WaitingRoom) {
+  constructor(context: Context, locks: Locks, entries: Entries, room: WaitingRoom, choice: ServerChoice) {
     this.context = context;
     this.locks = locks;
     this.entries = entries;
     this.room = room;
+    this.choice = choice;
   }
 
   nextAttempt(): number {
@@ -43,7 +46,7 @@ export class OwnLocks {
     const { context } = this;
     const { now, settings } = context;
     if (!this.locks.hasRoom) return context.drop(waiting.packet, 'lock-limit');
-    const server = this.choose(claim, claim.proposal, waiting);
+    const server = this.choice.choose(claim, claim.proposal, waiting);
     if (server === NO_SERVER) return context.drop(waiting.packet, 'no-server');
     const lock: OwnLock = {
       kind: 'own',
@@ -80,22 +83,6 @@ export class OwnLocks {
     const old = this.context.store.find(claim.key);
     if (old === undefined || old.isn === claim.isn || (old.bits & BIT_TOMBSTONE) !== 0) return;
     this.entries.keep({ ...old, bits: old.bits | BIT_TOMBSTONE, lastSeen: this.context.now });
-  }
-
-  /** A server for a claim: the wanted one, one that a voided lock intended (rule 1), or the scheduler's. */
-  choose(claim: Claim, wanted: number, waiting: Waiting | undefined): number {
-    const { context } = this;
-    const usable = (server: number): boolean =>
-      server !== NO_SERVER &&
-      !context.environment.isDown(claim.key.service, server) &&
-      !this.entries.replyTaken(claim.key, server);
-    if (usable(wanted)) return wanted;
-    const remembered = this.locks.remembered.of(claim.key.text, context.now);
-    const last = remembered[remembered.length - 1];
-    if (last !== undefined && usable(last.server)) return last.server;
-    return context.environment.select(claim.key, waiting?.packet, (server) =>
-      this.entries.replyTaken(claim.key, server),
-    );
   }
 
   /** Asks all live dispatchers; with none there is nothing to wait for. */
@@ -154,7 +141,7 @@ export class OwnLocks {
   /** Goes on when nobody is left to answer: adopts what may have been selected, or selects. */
   settle(lock: OwnLock): void {
     if (lock.pending.size > 0) return;
-    const adopted = this.toAdopt(lock);
+    const adopted = this.choice.toAdopt(lock);
     if (adopted === NO_SERVER) {
       this.select(lock);
     } else {
@@ -162,34 +149,6 @@ export class OwnLocks {
       lock.adopted = adopted;
       this.retry(lock, adopted);
     }
-  }
-
-  /** Rule 1: a reported server that somebody may have used: of each who reports the likeliest, of several of those the largest. */
-  toAdopt(lock: OwnLock): number {
-    const { context } = this;
-    if (lock.retries >= MAX_RETRIES) return NO_SERVER;
-    const own = this.locks.remembered.of(lock.claim.key.text, context.now);
-    let best = NO_SERVER;
-    for (const reports of [...lock.reports, own]) {
-      const left = reports.filter((one) => !this.isDisproved(lock, one));
-      const likeliest = left[left.length - 1];
-      if (likeliest === undefined) continue;
-      const { server } = likeliest;
-      if (server === lock.server) return NO_SERVER;
-      if (server <= lock.adopted || server <= best) continue;
-      if (!context.environment.isDown(lock.claim.key.service, server)) best = server;
-    }
-    return best;
-  }
-
-  /**
-   * A grant of the very incarnation that a report names disproves it: had that selected, it would have answered with the entry. We know what we
-   * did ourselves, in this life.
-   */
-  isDisproved(lock: OwnLock, report: Report): boolean {
-    const { self, tag } = this.context;
-    if (report.holder === self) return report.tag === tag;
-    return lock.granted.get(report.holder) === report.tag;
   }
 
   /** Makes the entry; the update leaves before the first packet (design section 2). */
@@ -200,7 +159,13 @@ export class OwnLocks {
       this.endEmpty(lock, 'waited-too-long');
       return;
     }
-    const server = this.choose(claim, lock.server, lock.queue[0]);
+    const server = this.choice.choose(claim, lock.server, lock.queue[0]);
+    if (server !== lock.server && followsSession(claim, lock.queue[0])) {
+      // Its client moves meanwhile: the session chooses, and this flow follows it.
+      this.unlock(lock);
+      this.room.release(lock.queue);
+      return;
+    }
     if (server === NO_SERVER) {
       this.endEmpty(lock, 'no-server');
       return;

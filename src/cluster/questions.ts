@@ -129,8 +129,7 @@ export class Questions {
   denied(question: Question, from: NodeId): void {
     if (!question.pending.delete(from) || question.pending.size > 0) return;
     this.table.delete(question.about.text);
-    for (const waiting of this.room.take(question.queue))
-      this.onDenied(waiting, question.reports, question.flooded);
+    this.policyDecides(question);
   }
 
   /** Rule 11: every question is looked at again whenever an entry for it appears. */
@@ -154,6 +153,22 @@ export class Questions {
     for (const question of [...this.table.values()]) this.denied(question, node);
   }
 
+  /**
+   * Silence is never a no: what waits is dropped. But while a flood is remembered misses are hashed, not reset (design section 3), and go on so
+   * when only dispatchers are silent that are taken for dead: what went by hash is known to nobody.
+   */
+  unanswered(question: Question): void {
+    const { peers } = this.context;
+    const flooded = question.flooded || this.isFlooded();
+    const dead = [...question.pending].every((node) => peers.get(node)?.up !== true);
+    if (flooded && dead && question.about instanceof SessionKey) this.policyDecides(question);
+    else this.room.dropAll(question.queue, 'question-unanswered');
+  }
+
+  policyDecides({ queue, reports, flooded }: Question): void {
+    for (const waiting of this.room.take(queue)) this.onDenied(waiting, reports, flooded);
+  }
+
   /** A deadline has come. */
   due(text: string): void {
     const { context } = this;
@@ -162,7 +177,7 @@ export class Questions {
     if (context.now >= question.giveUpAt) {
       context.count('questionsUnanswered');
       this.table.delete(text);
-      this.room.dropAll(question.queue, 'question-unanswered');
+      this.unanswered(question);
     } else if (context.now >= question.repeatAt) {
       const elapsed = context.now - (question.giveUpAt - context.settings.confirmTimeoutMs);
       question.repeatAt = context.now + repeatAfterMs(context.settings, elapsed);

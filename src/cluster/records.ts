@@ -32,9 +32,11 @@ export interface LockRecord {
 export interface Report {
   readonly server: number;
   readonly holder: NodeId;
-  /** First 32 bits of the holder's incarnation. */
+  /** First 32 bits of the holder's incarnation; NO_TAG where no lock stood that its grant could disprove: a choice by hash in a flood. */
   readonly tag: number;
 }
+
+export const NO_TAG = 0;
 
 export interface GrantRecord {
   readonly type: 'grant';

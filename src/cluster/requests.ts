@@ -160,7 +160,8 @@ export class Requests {
     };
     // Flows that were opened just before a session moved are where it was: their updates may be under way.
     const moved = entry.generation > 0 && context.now - entry.openedAt < context.settings.leaseMs;
-    if (ended !== NO_ISN || moved || this.locks.isContested(flow)) {
+    // Under `confirm` all know of a flow before its server does: its session may move when its dispatcher dies with the update.
+    if (policy.lock === 'confirm' || ended !== NO_ISN || moved || this.locks.isContested(flow)) {
       this.lockFor(waiting, claim);
       return true;
     }
@@ -183,11 +184,22 @@ export class Requests {
     const lock = this.locks.valid(claim.key);
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);
     else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);
-    else if (this.isNew(claim) && claim.previousIsn === NO_ISN && this.flood.admitNew()) {
-      // Not where an ended incarnation is held: its entry would catch what follows this SYN, and no room is taken anew.
-      const server = this.context.environment.hashSelect(claim.key);
-      if (server === NO_SERVER) this.context.drop(waiting.packet, 'no-server');
-      else this.unknown.stateless(waiting.packet, waiting.packet.flow!, server);
-    } else this.own.place(claim, waiting);
+    else {
+      const flow = waiting.packet.flow!;
+      const server = this.byHash(claim, flow);
+      if (server === NO_SERVER) this.own.place(claim, waiting);
+      else this.unknown.stateless(waiting.packet, flow, server);
+    }
+  }
+
+  /**
+   * The server of a new session in a flood, or NO_SERVER where it needs a lock all the same: an ended incarnation is held, whose entry would
+   * catch what follows this SYN; somebody may have chosen for it; or that server could not tell it from another flow (rule 18).
+   */
+  byHash(claim: Claim, flow: SessionKey): number {
+    if (!this.isNew(claim) || claim.previousIsn !== NO_ISN || !this.flood.admitNew()) return NO_SERVER;
+    if (this.locks.isContested(claim.key)) return NO_SERVER;
+    const server = this.context.environment.hashSelect(claim.key);
+    return server !== NO_SERVER && this.entries.replyTaken(flow, server) ? NO_SERVER : server;
   }
 }

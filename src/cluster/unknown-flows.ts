@@ -65,12 +65,15 @@ export class UnknownFlows {
     else context.drop(packet, 'unknown-flow');
   }
 
-  /** @param flooded the hash chose once already, and it knew of no session then. */
+  /** @param flooded the hash chose once already, and it knew of no session then; the session's server serves if that one died. */
   byHash(waiting: Waiting, flow: SessionKey, settled: boolean, flooded: boolean): void {
     const { context } = this;
-    const session = waiting.packet.session;
-    const held = session === undefined || flooded ? undefined : context.store.find(session);
-    const server = held?.server ?? context.environment.hashSelect(session ?? flow);
+    const { environment } = context;
+    const { session } = waiting.packet;
+    const held = session === undefined ? undefined : context.store.find(session)?.server;
+    const hashed = environment.hashSelect(session ?? flow);
+    const server =
+      held === undefined || (flooded && !environment.isDown(flow.service, hashed)) ? hashed : held;
     if (server === NO_SERVER) context.drop(waiting.packet, 'no-server');
     // A flow that shows life gets its entry, as far as the rate of new ones allows.
     else if (settled && waiting.packet.life && !this.flood.admitNew())

@@ -62,7 +62,7 @@ export class Clients {
       synAt: 0,
       broken: false,
       finished: one.udp,
-      hashed: new Set(),
+      byHash: false,
       excused: false,
       doomed: false,
       servers: new Set(),

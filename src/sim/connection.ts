@@ -29,8 +29,8 @@ export interface Connection {
   synAt: NodeId;
   broken: boolean;
   finished: boolean;
-  /** Kinds of its packets that went by hash in a flood, where what decides about them (flow, for a SYN its session) was not known. */
-  readonly hashed: Set<Kind | ReplyKind>;
+  /** Its last packet went by hash, without an entry (flood). */
+  byHash: boolean;
   /** The dispatcher died with what it alone knew, or its SYN was repeated elsewhere. */
   excused: boolean;
   /** Its server died: it need not come to its end. */

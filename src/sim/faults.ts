@@ -87,10 +87,20 @@ export class Faults {
   drain(): void {
     const { servers, options, prng } = this.world;
     const server = 1 + prng.below(options.servers);
-    if (servers.drained.delete(server)) return;
+    if (servers.drained.delete(server)) {
+      this.rehash();
+      return;
+    }
     if (servers.drained.size + servers.dead.size >= options.servers - 1) return;
     servers.drained.add(server);
     servers.everDrained.add(server);
+    this.rehash();
+  }
+
+  /** What has no entry goes where the hash sends it now. */
+  rehash(): void {
+    for (const connection of this.world.clients.connections.values())
+      if (connection.byHash) connection.excused = true;
   }
 
   killServer(): void {

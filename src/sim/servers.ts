@@ -59,19 +59,18 @@ export class Servers {
     const tcp = this.policy(false);
     const udp = this.policy(true);
     const { servers } = this.options;
-    const accepts = (server: number): boolean => !this.drained.has(server) && !this.isDown(self, server);
     return {
       service: (id) => (id === SERVICE_TCP ? tcp : id === SERVICE_UDP ? udp : undefined),
       select: (_key, _packet, avoid) => {
         for (let turn = 0; turn < servers; turn++) {
           const next = ((this.turns.get(self) ?? self) % servers) + 1;
           this.turns.set(self, next);
-          if (accepts(next) && !avoid(next)) return next;
+          if (this.accepts(self, next) && !avoid(next)) return next;
         }
         return 0;
       },
-      hashSelect: (key) => this.byHash(key),
-      accepts: (_service, server) => accepts(server),
+      hashSelect: (key) => (key.kind === this.decides ? this.byHash(self, key) : 0),
+      accepts: (_service, server) => this.accepts(self, server),
       isDown: (_service, server) => this.isDown(self, server),
       replyKey: (key, server) =>
         key.kind === KIND_FLOW
@@ -83,23 +82,39 @@ export class Servers {
               key.clientPort,
             )
           : undefined,
-      guessReply: (reply) => this.guess(reply),
+      guessReply: (reply) => this.guess(self, reply),
     };
   }
 
-  byHash(key: SessionKey): number {
-    return (key.hash(HASH_SEED) % this.options.servers) + 1;
+  /** The hash's choice among the servers that this dispatcher would give new flows. */
+  byHash(self: NodeId, key: SessionKey): number {
+    const { servers } = this.options;
+    const first = key.hash(HASH_SEED) % servers;
+    for (let turn = 0; turn < servers; turn++) {
+      const server = ((first + turn) % servers) + 1;
+      if (this.accepts(self, server)) return server;
+    }
+    return 0;
+  }
+
+  accepts(self: NodeId, server: number): boolean {
+    return !this.drained.has(server) && !this.isDown(self, server);
+  }
+
+  /** The kind of key that a server is chosen for. */
+  get decides(): number {
+    return this.options.affinity === 'client' ? KIND_SESSION : KIND_FLOW;
   }
 
   /** The flow of a reply whose server the hash chose. */
-  guess(reply: ReplyKey): { readonly key: SessionKey; readonly server: number } | undefined {
+  guess(self: NodeId, reply: ReplyKey): { readonly key: SessionKey; readonly server: number } | undefined {
     const service = reply.protocol === 17 ? SERVICE_UDP : SERVICE_TCP;
     const key = new SessionKey(service, KIND_FLOW, reply.client, reply.clientPort, 80);
     const whole =
       this.options.affinity === 'client'
         ? new SessionKey(service, KIND_SESSION, reply.client, 0, 0)
         : undefined;
-    const server = this.byHash(whole ?? key);
+    const server = this.byHash(self, whole ?? key);
     return server === reply.server[3] ? { key, server } : undefined;
   }
 

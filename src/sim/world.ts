@@ -186,16 +186,8 @@ export class SimulatedWorld {
     const flying = this.packets.get(packet.handle)!;
     const { connection, kind } = flying;
     this.busyAt = this.timeline.now;
-    if (stateless) {
-      this.stateless++;
-      const decides = kind === 'syn' ? (connection.session ?? connection.flow) : connection.flow;
-      if (dispatcher.store.find(decides) === undefined) connection.hashed.add(kind);
-      // A datagram that opens looks the same before and after a flood: only TCP is promised its server.
-      if (connection.udp) connection.excused = true;
-    }
-    // A SYN that is repeated looks like a first one: it goes where its client's session is, if that is known by now.
-    else if (kind === 'syn' && connection.session !== undefined && connection.hashed.has('syn'))
-      connection.excused = true;
+    connection.byHash = stateless;
+    if (stateless) this.stateless++;
     const note = (bits: number): void => dispatcher.act({ kind: 'note', key: connection.flow, bits });
     if (flying.server === 0) {
       if (!connection.spoofed) {

@@ -5,7 +5,7 @@ import { PROTOCOL_UDP, type ServiceSpec } from '../../balance/generation.ts';
 import { NO_SERVER as NO_INDEX } from '../../balance/scheduler.ts';
 import type { Environment, Packet, ServicePolicy } from '../../cluster/context.ts';
 import { NO_SERVER } from '../../cluster/entry.ts';
-import { KIND_FLOW, type ReplyKey, SessionKey } from '../../cluster/session-key.ts';
+import { KIND_FLOW, KIND_SESSION, type ReplyKey, SessionKey } from '../../cluster/session-key.ts';
 import type { PathState } from '../../forward/path-state.ts';
 import { packPorts } from '../../table/flow-row.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
@@ -52,11 +52,11 @@ export class MemberEnvironment implements Environment {
   }
 
   hashSelect(key: SessionKey): number {
-    const service = this.#ids.serviceIndex(key.service);
-    if (service === UNKNOWN) return NO_SERVER;
+    const service = this.#ids.services.get(key.service);
+    if (service === undefined || key.kind !== decidingKind(service)) return NO_SERVER;
     const { balancer, excluded } = this.#state;
     excluded.clear();
-    const server = balancer.selectByHash(service, this.#hash(service, key), excluded);
+    const server = balancer.selectByHash(service.index, this.#hash(service.index, key), excluded);
     return server === NO_INDEX ? NO_SERVER : this.#ids.serverId(server);
   }
 
@@ -82,7 +82,7 @@ export class MemberEnvironment implements Environment {
       if (vipPort === 0) continue;
       const key = new SessionKey(id, KIND_FLOW, reply.client, reply.clientPort, vipPort);
       const server = this.hashSelect(
-        service.affinity.kind === 'client' ? this.#store.keys.sessionOf(service.index, key) : key,
+        decidingKind(service) === KIND_SESSION ? this.#store.keys.sessionOf(service.index, key) : key,
       );
       if (server !== NO_SERVER && this.replyKey(key, server)?.text === reply.text) return { key, server };
     }
@@ -94,6 +94,11 @@ export class MemberEnvironment implements Environment {
     const ports = packPorts(key.clientPort, key.vipPort);
     return this.#state.balancer.keyHash(service, a0 | 0, a1 | 0, a2 | 0, a3 | 0, ports);
   }
+}
+
+/** The kind of key that a server is chosen for. */
+function decidingKind(service: ServiceSpec): number {
+  return service.affinity.kind === 'client' ? KIND_SESSION : KIND_FLOW;
 }
 
 function policyOf(service: ServiceSpec): ServicePolicy {

@@ -30,7 +30,7 @@ import { LateNotes } from './late-notes.ts';
 import { MemberCounters } from './member-counters.ts';
 import { type PacketFacts, replyFacts, requestFacts } from './packet-facts.ts';
 import { ParkedPackets, unpark } from './parked-packets.ts';
-import { bitsOfRow } from './row-bits.ts';
+import { bitsOfRow, endBits } from './row-bits.ts';
 import { RowStore } from './row-store.ts';
 import type { MemberSetup } from './setup.ts';
 import { nodeOptions } from './setup.ts';
@@ -288,6 +288,9 @@ export class Member implements ClusterGate {
       return count(state, DROP_NO_SERVER);
     const isReply = state.kind[index] === KIND_REPLY;
     const row = decision.stateless ? NO_ROW : this.store.keys.rowOf(key);
+    // The entry of a flow that went by hash may be under way.
+    const ends = row === NO_ROW ? endBits(state.parsed.tcpFlags[index]!, isReply) : 0;
+    if (ends !== 0) this.node.step(this.#now, { kind: 'note', key, bits: ends });
     if (row === NO_ROW && isReply) sendToClient(state, index, service, key.vipPort);
     else if (row === NO_ROW) sendToServer(state, index, service, server, key.vipPort);
     else if (isReply) forwardReply(state, this.#table, row, index);

@@ -22,6 +22,7 @@ import {
   STATE_SESSION,
   STATE_UDP,
 } from '../../table/flow-row.ts';
+import { TCP_FIN, TCP_RST } from '../../wire/tcp.ts';
 
 const PROVEN = FLAG_CLIENT_ACKED | FLAG_REPLIED | FLAG_ASSURED;
 
@@ -34,6 +35,12 @@ export function bitsOfRow(state: number, flags: number): number {
     bits |= BIT_ESTABLISHED;
   if (state === STATE_CLOSING) bits |= BIT_CLOSING;
   return bits;
+}
+
+/** What a TCP packet says of its flow's end. @param tcpFlags 0 where it is no TCP */
+export function endBits(tcpFlags: number, isReply: boolean): number {
+  const fin = isReply ? BIT_FIN_SERVER : BIT_FIN_CLIENT;
+  return ((tcpFlags & TCP_FIN) === 0 ? 0 : fin) | ((tcpFlags & TCP_RST) === 0 ? 0 : BIT_CLOSING);
 }
 
 /** State of a row for an entry with these bits. @param kind STATE_UDP, STATE_SESSION, or STATE_OPENING for TCP */

@@ -1,7 +1,6 @@
 /**
  * A connection that both sides ended is live nowhere in the end, unless a dispatcher died with the news (rules 12, 13). Not
  * asked of the second on a port: who has not heard of it takes its FIN for the first's, and the entry ends by its idle time.
- * Nor where a FIN went by hash in a flood, past who had no entry to note it in.
  */
 
 import { isEnded } from '../../cluster/entry.ts';
@@ -14,9 +13,8 @@ export class ClosedStayClosed implements Checker {
     if (world.assumptionBroken || world.crashes > 0) return [];
     const faults: string[] = [];
     for (const { name, store } of world.dispatchers) {
-      for (const { finished, udp, broken, doomed, previous, hashed, flow, isn } of world.connections) {
+      for (const { finished, udp, broken, doomed, previous, flow, isn } of world.connections) {
         if (!finished || udp || broken || doomed || previous) continue;
-        if (hashed.has('fin') || hashed.has('fin-ack')) continue;
         const entry = store.find(flow);
         if (entry?.isn === isn && !isEnded(entry)) faults.push(`${flow.text} lives at ${name}`);
       }

@@ -28,7 +28,7 @@ export class OneServer implements Checker {
       if (connection.excused || (connection.udp && world.announces)) continue;
       const met = [...servers].filter((server) => !world.dead.has(server));
       if (met.length > 1) faults.push(`${name} met servers ${met.join(', ')}`);
-      if (session === undefined || world.announces || world.flood !== undefined) continue;
+      if (session === undefined || world.announces) continue;
       const all = sessions.get(session.text) ?? new Set<number>();
       for (const server of met) if (!world.drained.has(server)) all.add(server);
       sessions.set(session.text, all);
