@@ -12,7 +12,7 @@ import type { Lock } from '../../src/cluster/lock-state.ts';
 import type { Question } from '../../src/cluster/questions.ts';
 import type { Report } from '../../src/cluster/records.ts';
 import { MapStore } from '../../src/cluster/store.ts';
-import { Digest } from './digest.ts';
+import { type Digest, digestOf } from './digest.ts';
 
 export function copyCore(core: Core): Core {
   const { context } = core;
@@ -33,7 +33,6 @@ export function copyCore(core: Core): Core {
   copy.context.now = context.now;
   copy.context.ready = context.ready;
   for (const peer of context.peers.values()) copy.context.peers.set(peer.node, { ...peer });
-  Object.assign(copy.context.counters, context.counters);
   copy.room.packets = core.room.packets;
   copy.room.bytes = core.room.bytes;
   copy.own.attempts = core.own.attempts;
@@ -78,39 +77,47 @@ export function nextDeadline(core: Core): number {
   return next;
 }
 
-/** Mixes all of a core that its future depends on. */
-export function digestCore(core: Core, now: number, into: Digest): void {
+/**
+ * Mixes all of a core that its future depends on.
+ * @param aged whether the ages of entries count (reduction.ts)
+ */
+export function digestCore(core: Core, now: number, into: Digest, aged: boolean): void {
   into.add(core.context.ready ? 1 : 0);
+  into.add(core.room.packets);
+  into.add(core.room.bytes);
   for (const peer of core.context.peers.values()) {
     into.add((peer.up ? 1 : 0) | (peer.hearsMe ? 2 : 0) | (peer.ready ? 4 : 0) | (peer.stopped ? 8 : 0));
   }
   const store = core.context.store as MapStore;
   for (const one of store.entries.values()) {
-    const part = new Digest();
-    part.text(one.key.text);
+    const part = digestOf(one.key.text);
     for (const word of [one.isn, one.previousIsn, one.generation, one.server, one.origin]) part.add(word);
     part.add(one.bits);
-    part.add(one.openedAt - now);
+    if (aged) part.add(one.openedAt - now);
+    into.join(part.a, part.b);
+  }
+  for (const [tuple, text] of store.replies) {
+    const part = digestOf(tuple);
+    part.text(text);
     into.join(part.a, part.b);
   }
   for (const [text, lock] of core.locks.table) {
-    const part = new Digest();
-    part.text(text);
+    const part = digestOf(text);
     digestLock(lock, now, part);
     into.join(part.a, part.b);
   }
   for (const [text, reports] of core.locks.remembered.byKey) {
-    const part = new Digest();
-    part.text(text);
+    const part = digestOf(text);
     part.add(3);
     digestReports(reports, part);
+    for (const one of reports) part.add(one.replaced ? -1 - one.generation : one.generation);
     into.join(part.a, part.b);
   }
   for (const [text, question] of core.questions.table) {
-    const part = new Digest();
-    part.text(text);
+    const part = digestOf(text);
     part.add(4);
     part.add(question.number);
+    part.add(question.flooded ? 1 : 0);
     digestNodes(question.pending, part);
     digestReports(question.reports, part);
     part.add(question.giveUpAt - now);

@@ -34,6 +34,22 @@ export class Digest {
   }
 }
 
+const digests = new Map<string, Digest>();
+
+/** A digest that a text is mixed into; those of texts are kept, as a search meets few. */
+export function digestOf(text: string): Digest {
+  let known = digests.get(text);
+  if (known === undefined) {
+    known = new Digest();
+    known.text(text);
+    digests.set(text, known);
+  }
+  const digest = new Digest();
+  digest.a = known.a;
+  digest.b = known.b;
+  return digest;
+}
+
 /** Spreads all bits: a sum of these is a digest of a set. */
 export function finish(value: number): number {
   let x = Math.imul(value ^ (value >>> 16), 0x85ebca6b);

@@ -2,7 +2,7 @@
  * Depth-first search over all worlds that a case can reach, each once.
  *
  * In each world: one server per session (unless an excuse stands), never more than two tunnels, the case's own check. In
- * each world where nothing more can happen: no packet waits, no lock and no question is left, and after everybody has
+ * each world where nothing more need happen: no packet waits, no lock and no question is left, and after everybody has
  * told everybody what it holds, as digests would make them, the tables are equal.
  */
 
@@ -11,7 +11,9 @@ import type { MapStore } from '../../src/cluster/store.ts';
 import { type ModelCase, nodeAt } from './case.ts';
 import { forgetDead } from './dead-messages.ts';
 import { DigestSet } from './digest.ts';
-import { movesOf, nameOf } from './moves.ts';
+import { happen } from './happen.ts';
+import { type Move, movesOf, nameOf } from './moves.ts';
+import { mayLoseAll, type Reduction, reductionOf } from './reduction.ts';
 import { type Trace, World } from './world.ts';
 import { digestWorld } from './world-digest.ts';
 
@@ -24,9 +26,19 @@ export interface Result {
   readonly trace: readonly string[];
 }
 
-export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_000): Result {
+const MAX_STATES = 2_000_000;
+
+export interface Options {
+  readonly maxStates?: number;
+  readonly reduction?: Reduction;
+  /** Sees each state once. */
+  readonly visit?: (world: World, isEnd: boolean) => void;
+}
+
+export function explore(model: ModelCase, options: Options = {}): Result {
+  const { maxStates = model.maxStates ?? MAX_STATES, reduction = reductionOf(model), visit } = options;
   const seen = new DigestSet();
-  const first = World.first(model);
+  const first = World.first(model, reduction);
   const stack = [first];
   const start = digestWorld(first);
   seen.add(start.a, start.b);
@@ -42,7 +54,9 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
   });
   for (let world = stack.pop(); world !== undefined; world = stack.pop()) {
     const moves = movesOf(world);
-    if (moves.length === 0) {
+    const isOver = isEnd(world, moves);
+    visit?.(world, isOver);
+    if (isOver) {
       ends++;
       const fault = endFault(world);
       if (fault !== undefined) return result(fault, world);
@@ -51,7 +65,7 @@ export function explore(model: ModelCase, maxStates = model.maxStates ?? 2_000_0
       steps++;
       const next = world.copy();
       next.trace = { move, before: world.trace };
-      next.run(move);
+      happen(next, move);
       const fault = next.fault ?? (next.cut ? undefined : model.check?.(next));
       if (fault !== undefined) return result(fault, next);
       if (next.cut) continue;
@@ -72,7 +86,16 @@ function traceOf(world: World): string[] {
   return names.reverse();
 }
 
-/** What is wrong in a world where nothing more can happen. */
+/** Whether nothing more need happen: faults may, and all that is still under way may be lost. */
+function isEnd(world: World, moves: readonly Move[]): boolean {
+  for (const { kind } of moves) {
+    if (kind === 'crash' || kind === 'suspects') continue;
+    if (!world.reduction.delays || !kind.startsWith('deliver')) return false;
+  }
+  return mayLoseAll(world);
+}
+
+/** What is wrong in a world where nothing more need happen. */
 function endFault(world: World): string | undefined {
   for (const [index, core] of world.cores.entries()) {
     if (!world.isAlive(index)) continue;
@@ -86,6 +109,7 @@ function endFault(world: World): string | undefined {
   }
   if (world.model.keepTables === true) return undefined;
   const quiet = world.copy();
+  quiet.messages = [];
   quiet.excuse ??= 'the end';
   for (let round = 0; round < 4; round++) repairAll(quiet);
   return tablesFault(quiet);
@@ -101,11 +125,11 @@ function repairAll(world: World): void {
       for (let to = 0; to < world.cores.length; to++) {
         if (to === from || !world.isAlive(to)) continue;
         context.now = world.now;
-        world.post(from, to, entries.record(entry, 'repair', 0), true);
+        world.post(world.message(from, to, entries.record(entry, 'repair', 0), true));
       }
     }
     for (let left = 1_000; world.messages.length > 0 && left > 0; left--) {
-      world.run({ kind: 'deliver', message: world.messages[0]! });
+      happen(world, { kind: 'deliver', message: world.messages[0]! });
     }
   }
 }

@@ -8,7 +8,7 @@ import type { SessionKey } from '../../src/cluster/session-key.ts';
 import { flowKey, nodeAt, type ScriptEvent } from './case.ts';
 import type { World } from './world.ts';
 
-const NEVER = 1e9;
+export const NEVER = 1e9;
 export const POLICY: ServicePolicy = {
   udp: false,
   lock: 'confirm',
@@ -22,6 +22,8 @@ export const UDP: ServicePolicy = { ...POLICY, udp: true };
 export const BOTH = [0, 1];
 export const FLOW = flowKey(1);
 export const OTHER = flowKey(2);
+/** Ranks: dispatcher 0, then 2, then 1. */
+export const RANKED = flowKey(11);
 
 export function hold(world: World, index: number, key: SessionKey, part: Partial<Entry>): void {
   world.mine(index).entries.keep({

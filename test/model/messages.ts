@@ -1,11 +1,12 @@
 /**
- * Messages in flight, each text once: the same record from the same sender to the same receiver is one message, so two
- * in flight that say the same are merged.
+ * Messages by text: the same record from the same sender to the same receiver is one value. Copies of it in flight stay apart, each to be delivered
+ * or lost.
  */
 
 import type { Packet } from '../../src/cluster/context.ts';
 import type { SessionRecord } from '../../src/cluster/records.ts';
 import { Digest, finish } from './digest.ts';
+import { Moments } from './steps.ts';
 
 export interface Message {
   /** Unique per text. */
@@ -24,9 +25,10 @@ export interface Message {
 /** All messages that a search has met. */
 export class Messages {
   readonly byText = new Map<string, Message>();
+  readonly moments = new Moments();
 
   of(from: number, to: number, cargo: SessionRecord | Packet, durable: boolean): Message {
-    const text = `${from}>${to} ${textOf(cargo)}`;
+    const text = `${from}>${to} ${textOf(cargo)}${durable ? ' durable' : ''}`;
     const known = this.byText.get(text);
     if (known !== undefined) return known;
     const digest = new Digest();

@@ -1,10 +1,10 @@
 /**
  * What may happen next in a world, as values: made often, named only in a trace.
  *
- * Datagrams are delivered in any order, after any delay; those of the durable stream cannot be lost while their sender
- * lives (repair brings them), the others may, as far as the budget goes. The clock moves to the next deadline of any
- * core, and every core that is due acts before it moves again; since datagrams and packets may come at any point
- * between, each deadline fires at any point relative to them.
+ * Datagrams are delivered in any order, after any delay; those of the durable stream cannot be lost while their sender lives (repair brings them), the
+ * others may, as far as the budget goes (which most cases only look at in the end: reduction.ts). The clock moves to the next deadline of any core, and
+ * every core that is due acts before it moves again; since datagrams and packets may come at any point between, each deadline fires at any point
+ * relative to them.
  */
 
 import { nextDeadline } from './copy-core.ts';
@@ -65,9 +65,11 @@ export function movesOf(world: World): Move[] {
 }
 
 function messageMoves(world: World, moves: Move[]): void {
-  for (const message of world.messages) {
+  for (const [at, message] of world.messages.entries()) {
+    if (world.messages.indexOf(message) < at) continue;
     moves.push({ kind: 'deliver', message });
     if (world.duplicates > 0) moves.push({ kind: 'deliver and keep', message });
+    if (world.reduction.delays) continue;
     const free = !world.isAlive(message.from);
     if (free || (!message.durable && world.losses > 0)) moves.push({ kind: 'lose', message });
   }

@@ -6,36 +6,38 @@
 import type { Core, CoreEvent } from '../../src/cluster/core.ts';
 import type { SessionRecord } from '../../src/cluster/records.ts';
 import type { ModelCase } from './case.ts';
+import type { Outcome } from './steps.ts';
 import type { World } from './world.ts';
 
 /** What a step was lent: the sessions that it can be about, and the numbers given so far for them. */
-interface Lent {
+export interface Lent {
   readonly keys: readonly string[];
   readonly attempt: number;
   readonly question: number;
 }
 
-export function lend(world: World, index: number, core: Core, event: CoreEvent): Lent {
-  const keys = keysOf(world.model, core, event);
+export function lend(world: World, index: number, event: CoreEvent): Lent {
+  const keys = keysOf(world.model, world.cores[index]!, event);
   let attempt = 0;
   let question = 0;
   for (const key of keys) {
     attempt = Math.max(attempt, world.numbers.get(`${index}|a|${key}`) ?? 0);
     question = Math.max(question, world.numbers.get(`${index}|q|${key}`) ?? 0);
   }
-  core.own.attempts = attempt;
-  core.questions.numbers = question;
   return { keys, attempt, question };
 }
 
-export function takeBack(world: World, index: number, core: Core, lent: Lent): void {
+export function takeBack(
+  world: World,
+  index: number,
+  { attempts, questions }: Pick<Outcome, 'attempts' | 'questions'>,
+  lent: Lent,
+): void {
   let changed: Map<string, number> | undefined;
   const set = (name: string, value: number): void => {
     changed ??= new Map(world.numbers);
     changed.set(name, value);
   };
-  const { attempts } = core.own;
-  const questions = core.questions.numbers;
   for (const key of lent.keys) {
     // Of several sessions it may have been any: a number that is left out does no harm.
     if (attempts !== lent.attempt) set(`${index}|a|${key}`, attempts);

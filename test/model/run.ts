@@ -10,7 +10,7 @@ let failed = false;
 for (const model of CASES) {
   if (!model.name.includes(part)) continue;
   const started = performance.now();
-  const result = explore(model, limit ?? model.maxStates);
+  const result = explore(model, limit === undefined ? {} : { maxStates: limit });
   const seconds = ((performance.now() - started) / 1_000).toFixed(1);
   const verdict = result.fault ?? (result.exhausted ? 'exhausted' : 'cut at the limit');
   process.stdout.write(

@@ -1,15 +1,9 @@
 /** The digest of a world: two with one digest have the same future. */
 
 import type { ModelCase } from './case.ts';
-import { digestCore } from './copy-core.ts';
-import { Digest } from './digest.ts';
+import { Digest, digestOf } from './digest.ts';
+import { isScripted } from './reduction.ts';
 import type { World } from './world.ts';
-
-/** Whether what became of a packet decides about what comes later. */
-function isScripted(model: ModelCase): boolean {
-  const { check, packets, events } = model;
-  return check !== undefined || events !== undefined || packets.some((one) => one.when !== undefined);
-}
 
 /** Whether the first instant is unlike later ones. */
 function hasEarly(model: ModelCase): boolean {
@@ -22,28 +16,21 @@ export function digestWorld(world: World): Digest {
   for (let index = 0; index < world.cores.length; index++) {
     digest.add(index);
     if (!world.isAlive(index)) continue;
-    let words = world.digests[index];
-    if (words === undefined) {
-      const part = new Digest();
-      digestCore(world.cores[index]!, world.now, part);
-      words = [part.a, part.b];
-      world.digests[index] = words;
-    }
-    digest.add(words[0]);
-    digest.add(words[1]);
+    const { a, b } = world.moment(index);
+    digest.add(a);
+    digest.add(b);
   }
   for (const [name, number] of world.numbers) {
-    const part = new Digest();
-    part.text(name);
+    const part = digestOf(name);
     part.add(number);
     digest.join(part.a, part.b);
   }
   for (const { a, b } of world.messages) digest.join(a, b);
   for (const at of world.came) digest.join(at + 101, at + 103);
   for (const at of world.happened) digest.join(at + 1_009, at + 1_013);
-  for (const [text, servers] of world.saw) {
-    const part = new Digest();
-    part.text(text);
+  const asserted = world.excuse === undefined || !world.reduction.saw;
+  for (const [text, servers] of asserted ? world.saw : []) {
+    const part = digestOf(text);
     let mask = 0;
     for (const server of servers) mask |= 1 << server;
     part.add(mask);
@@ -56,6 +43,9 @@ export function digestWorld(world: World): Digest {
       part.text(how);
       digest.join(part.a, part.b);
     }
+  } else if (world.crashes === (world.model.crashes ?? 0)) {
+    // One that waits nowhere was forgotten: that is looked at in the end.
+    for (const [handle, how] of world.ends) if (how === 'wait') digest.join(handle + 10_007, handle);
   }
   digest.add(world.alive | (world.losses << 4) | (world.duplicates << 8) | (world.crashes << 12));
   digest.add(world.suspicions);

@@ -9,12 +9,14 @@
 import type { Effect, Packet } from '../../src/cluster/context.ts';
 import type { Core, CoreEvent } from '../../src/cluster/core.ts';
 import type { SessionRecord } from '../../src/cluster/records.ts';
-import { incarnationOf, type ModelCase, nodeAt } from './case.ts';
+import { incarnationOf, type ModelCase } from './case.ts';
 import { copyCore } from './copy-core.ts';
-import { answerFor, makeCore } from './cores.ts';
+import { makeCore } from './cores.ts';
 import { type Message, Messages } from './messages.ts';
 import type { Move } from './moves.ts';
 import { lend, takeBack } from './numbers.ts';
+import { NO_REDUCTION, type Reduction, withoutAges } from './reduction.ts';
+import { type Moment, makeStep, stepName } from './steps.ts';
 
 /** How a world came about, last move first. */
 export interface Trace {
@@ -27,10 +29,11 @@ const NONE: ReadonlySet<number> = new Set();
 export class World {
   readonly model: ModelCase;
   readonly known: Messages;
+  readonly reduction: Reduction;
   now = 0;
   cores: Core[] = [];
-  /** Digests of the cores, two words each; undefined after a change. */
-  digests: (readonly [number, number] | undefined)[] = [];
+  /** What is known of the cores as they are now; undefined after a change. */
+  moments: (Moment | undefined)[] = [];
   /** Numbers given so far for a session, by `index|attempt or question|key`. */
   numbers: ReadonlyMap<string, number> = new Map();
   alive = 0;
@@ -59,16 +62,15 @@ export class World {
   /** Who knows which are drained: a dispatcher's index, or -1 for all. */
   drainedAt = -1;
   trace: Trace | undefined = undefined;
-  /** Messages that were in flight when the last move sent them again. */
-  merged: number[] = [];
 
-  private constructor(model: ModelCase, known: Messages) {
+  private constructor(model: ModelCase, known: Messages, reduction: Reduction) {
     this.model = model;
     this.known = known;
+    this.reduction = reduction;
   }
 
-  static first(model: ModelCase): World {
-    const world = new World(model, new Messages());
+  static first(model: ModelCase, reduction: Reduction = NO_REDUCTION): World {
+    const world = new World(model, new Messages(), reduction);
     world.losses = model.losses ?? 0;
     world.duplicates = model.duplicates ?? 0;
     world.crashes = model.crashes ?? 0;
@@ -76,17 +78,17 @@ export class World {
     world.alive = (1 << model.nodes) - 1;
     for (let index = 0; index < model.nodes; index++) {
       world.cores.push(makeCore(model, index));
-      world.digests.push(undefined);
+      world.moments.push(undefined);
     }
     model.prepare?.(world);
     return world;
   }
 
   copy(): World {
-    const copy = new World(this.model, this.known);
+    const copy = new World(this.model, this.known, this.reduction);
     copy.now = this.now;
     copy.cores = this.cores.slice();
-    copy.digests = this.digests.slice();
+    copy.moments = this.moments.slice();
     copy.numbers = this.numbers;
     copy.alive = this.alive;
     copy.messages = this.messages.slice();
@@ -124,37 +126,59 @@ export class World {
   mine(index: number): Core {
     const core = copyCore(this.cores[index]!);
     this.cores[index] = core;
-    this.digests[index] = undefined;
+    this.moments[index] = undefined;
     return core;
   }
 
-  step(index: number, event: CoreEvent): void {
-    const core = this.mine(index);
-    answerFor(this);
-    const lent = lend(this, index, core, event);
-    const before = core.context.counters.grantsByTimeout;
-    const effects = core.step(this.now, event);
-    takeBack(this, index, core, lent);
-    if (core.context.counters.grantsByTimeout > before) {
+  moment(index: number): Moment {
+    let moment = this.moments[index];
+    if (moment === undefined) {
+      moment = this.known.moments.of(this, index);
+      this.moments[index] = moment;
+      this.cores[index] = moment.core;
+    }
+    return moment;
+  }
+
+  /** @param name of the event (steps.ts), or 0. */
+  step(index: number, event: CoreEvent, name = 0): void {
+    const lent = lend(this, index, event);
+    const moment = this.moments[index];
+    const place = this.reduction.reuse ? stepName(name, lent.attempt, lent.question) : -1;
+    let outcome = place < 0 ? undefined : moment?.outcomes.get(place);
+    if (outcome === undefined) {
+      outcome = makeStep(this, index, event, lent);
+      if (place >= 0) moment?.outcomes.set(place, outcome);
+    } else {
+      this.cores[index] = outcome.after.core;
+      this.moments[index] = outcome.after;
+    }
+    takeBack(this, index, outcome, lent);
+    if (outcome.byTimeout) {
       if (this.model.grantsByTimeout === true) this.excuse = 'grant by time-out';
       else this.cut = true;
     }
-    this.fault ??= orderFault(effects);
-    for (const effect of effects) this.effect(index, effect);
+    this.fault ??= outcome.fault;
+    for (const { effect, messages } of outcome.deeds) {
+      this.effect(effect);
+      for (const message of messages) this.post(message);
+    }
   }
 
-  effect(index: number, effect: Effect): void {
+  message(from: number, to: number, cargo: SessionRecord | Packet, durable: boolean): Message {
+    return this.known.of(from, to, this.reduction.ages ? withoutAges(cargo) : cargo, durable);
+  }
+
+  effect(effect: Effect): void {
     switch (effect.kind) {
       case 'forward':
         this.finish(effect.packet.handle, 'forward');
         if (!effect.stateless) this.sawPacket(effect.packet, effect.server);
         break;
-      case 'tunnel': {
+      case 'tunnel':
         this.finish(effect.packet.handle, 'tunnel');
         if (effect.hops > 2) this.fault ??= 'tunnelled more than twice';
-        this.post(index, effect.to - 1, { ...effect.packet, hops: effect.hops, from: nodeAt(index) }, false);
         break;
-      }
       case 'wait':
         this.finish(effect.packet.handle, 'wait');
         break;
@@ -164,19 +188,11 @@ export class World {
       case 'reset':
         this.finish(effect.packet.handle, 'reset');
         break;
-      case 'send':
-        this.post(index, effect.to - 1, effect.record, false);
-        break;
-      case 'broadcast':
-        for (let to = 0; to < this.cores.length; to++) {
-          if (to !== index) this.post(index, to, effect.record, true);
-        }
-        break;
     }
   }
 
   finish(handle: number, how: string): void {
-    this.ends = new Map(this.ends).set(handle, how);
+    if (this.ends.get(handle) !== how) this.ends = new Map(this.ends).set(handle, how);
   }
 
   sawPacket(packet: Packet, server: number): void {
@@ -191,102 +207,13 @@ export class World {
     }
   }
 
-  post(from: number, to: number, cargo: SessionRecord | Packet, durable: boolean): void {
-    if (!this.isAlive(to)) return;
-    const message = this.known.of(from, to, cargo, durable);
-    if (this.messages.includes(message)) this.merged.push(message.id);
-    else this.messages.push(message);
+  /** Copies of one record stay apart: each is delivered, or lost. */
+  post(message: Message): void {
+    if (this.isAlive(message.to)) this.messages.push(message);
   }
 
   remove(message: Message): void {
     const at = this.messages.indexOf(message);
     if (at >= 0) this.messages.splice(at, 1);
   }
-
-  run(move: Move): void {
-    const count = this.cores.length;
-    switch (move.kind) {
-      case 'deliver':
-        this.remove(move.message);
-        this.deliver(move.message);
-        break;
-      case 'deliver and keep':
-        this.duplicates--;
-        this.deliver(move.message);
-        break;
-      case 'lose':
-        if (this.isAlive(move.message.from)) this.losses--;
-        this.remove(move.message);
-        break;
-      case 'packet':
-        this.came = new Set(this.came).add(move.script);
-        this.step(move.index, { kind: 'packet', packet: this.model.packets[move.script]!.packet });
-        break;
-      case 'event':
-        this.happened = new Set(this.happened).add(move.at);
-        this.model.events![move.at]!.run(this);
-        break;
-      case 'crash':
-        this.crash(move.index);
-        break;
-      case 'deadline':
-        this.step(move.index, { kind: 'deadline' });
-        break;
-      case 'clock':
-        this.now = move.to;
-        this.digests.fill(undefined);
-        break;
-      case 'suspects':
-        this.suspicions--;
-        this.suspected |= 1 << (move.a * count + move.b);
-        this.excuse = 'false suspicion';
-        this.setUp(move.a, move.b, false);
-        break;
-      case 'hears again':
-        this.suspected &= ~(1 << (move.a * count + move.b));
-        this.setUp(move.a, move.b, true);
-        break;
-      case 'notices the end of':
-        this.unnoticed &= ~(1 << (move.a * count + move.b));
-        this.setUp(move.a, move.b, false);
-        break;
-    }
-  }
-
-  deliver({ to, from, cargo }: Message): void {
-    if ('handle' in cargo) this.step(to, { kind: 'packet', packet: cargo });
-    else this.step(to, { kind: 'records', from: nodeAt(from), records: [cargo], repaired: false, heldMs: 0 });
-  }
-
-  crash(index: number): void {
-    const count = this.cores.length;
-    this.crashes--;
-    this.alive &= ~(1 << index);
-    this.messages = this.messages.filter((message) => message.to !== index);
-    for (let other = 0; other < count; other++) {
-      if (other === index) continue;
-      this.suspected &= ~(1 << (index * count + other));
-      const pair = 1 << (other * count + index);
-      if ((this.suspected & pair) !== 0) this.suspected &= ~pair;
-      else if (this.isAlive(other)) this.unnoticed |= pair;
-      this.unnoticed &= ~(1 << (index * count + other));
-    }
-  }
-
-  setUp(a: number, b: number, up: boolean): void {
-    this.mine(a).context.peers.get(nodeAt(b))!.up = up;
-    this.step(a, { kind: up ? 'peer-up' : 'peer-down', node: nodeAt(b) });
-  }
-}
-
-/** The update leaves before the first packet does (design section 2): in the order of effects. */
-function orderFault(effects: readonly Effect[]): string | undefined {
-  const left = new Set<string>();
-  for (const effect of effects) {
-    if (effect.kind === 'forward' && !effect.stateless) left.add(effect.key.text);
-    if (effect.kind !== 'broadcast' || effect.record.type !== 'entry' || effect.record.cause !== 'selected')
-      continue;
-    if (left.has(effect.record.key.text)) return 'a packet left before the update';
-  }
-  return undefined;
 }

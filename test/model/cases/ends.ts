@@ -23,7 +23,7 @@ function closes(index: number, key: SessionKey, when: (world: World) => boolean)
 function repairs(world: World, from: number, idleMs = 0): void {
   const { entries, context } = world.cores[from]!;
   const record = entries.record(context.store.find(FLOW)!, 'repair', 0);
-  world.post(from, 1 - from, { ...record, idleMs, ageMs: idleMs }, true);
+  world.post(world.message(from, 1 - from, { ...record, idleMs, ageMs: idleMs }, true));
 }
 
 export const END_CASES: readonly ModelCase[] = [

@@ -70,8 +70,8 @@ export const ENTRY_CASES: readonly ModelCase[] = [
       hold(world, 2, FLOW, { server: 2, origin: nodeAt(1) });
       const { entries, context } = world.cores[0]!;
       const record = entries.record(context.store.find(FLOW)!, 'changed', 0);
-      world.post(0, 1, record, true);
-      world.post(0, 2, record, true);
+      world.post(world.message(0, 1, record, true));
+      world.post(world.message(0, 2, record, true));
     },
     packets: [{ packet: udp(1, FLOW), at: ALL }],
     check: (world) => {
@@ -91,7 +91,7 @@ export const ENTRY_CASES: readonly ModelCase[] = [
         hold(world, index, FLOW, { server: index + 1, origin: nodeAt(index) });
         const { entries, context } = world.cores[index]!;
         const cargo = entries.record(context.store.find(FLOW)!, 'changed', 0);
-        world.post(index, 1 - index, cargo, true);
+        world.post(world.message(index, 1 - index, cargo, true));
       }
     },
     packets: [{ packet: udp(1, FLOW), at: BOTH }],
@@ -141,7 +141,14 @@ export const ENTRY_CASES: readonly ModelCase[] = [
       for (const index of [0, 1] as const) {
         hold(world, index, keys[index], { isn: 1, origin: nodeAt(index) });
         const { entries, context } = world.cores[index]!;
-        world.post(index, 1 - index, entries.record(context.store.find(keys[index])!, 'changed', 0), true);
+        world.post(
+          world.message(
+            index,
+            1 - index,
+            entries.record(context.store.find(keys[index])!, 'changed', 0),
+            true,
+          ),
+        );
       }
     },
     packets: [],
@@ -186,7 +193,9 @@ export const ENTRY_CASES: readonly ModelCase[] = [
       hold(world, 0, sessionKey(1), { server: 1, generation: 1 });
       hold(world, 1, sessionKey(1), { server: 4 });
       const { entries, context } = world.cores[0]!;
-      world.post(0, 1, entries.record(context.store.find(sessionKey(1))!, 'selected', 1), true);
+      world.post(
+        world.message(0, 1, entries.record(context.store.find(sessionKey(1))!, 'selected', 1), true),
+      );
       const report = { server: 1, holder: nodeAt(0), tag: TAG, generation: 1, replaced: false };
       world.mine(1).locks.remembered.add(sessionKey(1).text, report, 1e9);
     },

@@ -103,7 +103,7 @@ export const INTENTION_CASES: readonly ModelCase[] = [
       core.locks.learn(nodeAt(0), { type: 'lock', ...claim, confirm: false }, []);
       // Its holder came back meanwhile, and unlocks what it placed since.
       core.context.peers.get(nodeAt(0))!.tag = TAG + 1;
-      world.post(0, 1, { type: 'unlock', key: FLOW, attempt: 2 }, true);
+      world.post(world.message(0, 1, { type: 'unlock', key: FLOW, attempt: 2 }, true));
     },
     packets: [{ packet: udp(1, FLOW), at: [1] }],
     check: stays(3),
@@ -116,7 +116,7 @@ export const INTENTION_CASES: readonly ModelCase[] = [
     prepare: (world) => {
       // Dispatcher 0 placed a lock and yielded; the grant of that attempt is still under way. It will ask again for another server.
       world.numbers = new Map([[`0|a|${FLOW.text}`, 1]]);
-      world.post(1, 0, { type: 'grant', key: FLOW, attempt: 1, reports: [] }, false);
+      world.post(world.message(1, 0, { type: 'grant', key: FLOW, attempt: 1, reports: [] }, false));
     },
     packets: [
       { packet: udp(1, FLOW), at: [0] },

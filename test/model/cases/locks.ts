@@ -6,11 +6,8 @@
 import { isLive } from '../../../src/cluster/context.ts';
 import { NO_ISN } from '../../../src/cluster/entry.ts';
 import type { LockRecord } from '../../../src/cluster/records.ts';
-import { flowKey, type ModelCase, nodeAt, udp } from '../case.ts';
-import { FLOW, hold, UDP } from '../first-states.ts';
-
-/** Ranks: dispatcher 0, then 2, then 1. */
-const RANKED = flowKey(11);
+import { type ModelCase, nodeAt, udp } from '../case.ts';
+import { FLOW, hold, RANKED, UDP } from '../first-states.ts';
 
 const LAST_ATTEMPT = 0x7fffffff;
 
@@ -65,7 +62,7 @@ export const LOCK_CASES: readonly ModelCase[] = [
       world.numbers = new Map([[`2|a|${FLOW.text}`, 1]]);
       for (const from of [0, 1]) {
         const cargo = { type: 'grant', key: FLOW, attempt: 1, reports: [] } as const;
-        world.post(from, 2, cargo, false);
+        world.post(world.message(from, 2, cargo, false));
       }
     },
     packets: [
@@ -201,7 +198,7 @@ export const LOCK_CASES: readonly ModelCase[] = [
     prepare: (world) => {
       const lock = lockOf(1);
       world.mine(1).locks.learn(nodeAt(0), { ...lock, leaseMs: 20 }, []);
-      world.post(0, 1, lock, false);
+      world.post(world.message(0, 1, lock, false));
     },
     packets: [{ packet: udp(1, FLOW), at: [1] }],
     check: (world) => {
