@@ -16,7 +16,7 @@ export const NATIVE_PATH =
   fileURLToPath(new URL('../../native/build/Release/latchway.node', import.meta.url));
 
 /** Far beyond what anything here takes: a test that meets it hangs for a reason. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 
 let made = 0;
 

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { HEALTH_START, healthStep, Prober } from '../../../../src/daemon/pool/health.ts';
 
-const TIMING = { intervalMs: 10, timeoutMs: 2000, rise: 2, fall: 3 };
+const TIMING = { intervalMs: 10, timeoutMs: 60_000, rise: 2, fall: 3 };
 
 test('a server falls after `fall` failures in a row and rises after `rise` successes in a row', () => {
   let state = HEALTH_START;
