@@ -142,13 +142,26 @@ export class ClaimsLab {
   }
 
   /**
-   * Opens a connection that stays; the promise ends when the server has answered a first line.
-   * @param {string} from address of the client @param {keyof typeof PORTS} [service]
+   * A client without a connection: while a lock stands there is no time to start a process.
+   * @param {string} from its address @param {keyof typeof PORTS} [service]
    * @returns {Promise<LabProcess>}
    */
-  talk(from, service = 'sticky') {
-    const parameters = ['--host', VIP, '--port', PORTS[service], '--connections', 1, '--interval', 1_000_000];
+  client(from, service = 'sticky') {
+    const parameters = ['--host', VIP, '--port', PORTS[service], '--connections', 0, '--interval', 1_000_000];
     return this.bed.lab.startTool('client', 'long-lived', [...parameters, '--from', from]);
+  }
+
+  /** @template {readonly string[]} T @param {T} from @returns {Promise<{ [K in keyof T]: LabProcess }>} */
+  clients(...from) {
+    return /** @type {any} */ (Promise.all(from.map((address) => this.client(address))));
+  }
+
+  /** Has a client open a connection that stays, and waits until the server has answered a first line. @param {LabProcess} talk */
+  async open(talk) {
+    await talk.ask('open 1');
+    const answered = async () => (await talk.ask('report')).answered > 0;
+    await waitFor(answered, { what: 'a first answer' });
+    return talk;
   }
 
   /** Has a connection say a line and waits for the answer. @param {LabProcess} talk */
@@ -179,9 +192,10 @@ export class ClaimsLab {
   async story() {
     const client = CLIENT.story;
     const before = await this.received();
+    const talk = await this.client(client, 'web');
     this.holdGrants();
     this.route('d1');
-    const opening = this.talk(client, 'web');
+    const opening = this.open(talk);
     await this.lockAt('d1', client, 'd1');
     this.route('d2');
     await this.lockAt('d2', client, 'd1');
@@ -191,7 +205,7 @@ export class ClaimsLab {
     this.route('d1');
     const grants = now();
     this.bed.hub.heal();
-    const talk = await opening;
+    await opening;
     await this.noLock(client);
     const differs = await this.bed.converge();
     const known = now();
@@ -206,14 +220,15 @@ export class ClaimsLab {
   async parallel() {
     const client = CLIENT.parallel;
     const before = await this.received();
+    const [one, two, other] = await this.clients(client, client, CLIENT.stranger);
     this.holdGrants();
     this.route('d1');
-    const first = this.talk(client);
+    const first = this.open(one);
     await this.lockAt('d2', client, 'd1');
     this.route('d2');
-    const second = this.talk(client);
+    const second = this.open(two);
     await this.receivedMore(before);
-    const stranger = this.talk(CLIENT.stranger);
+    const stranger = this.open(other);
     await this.lockAt('d2', CLIENT.stranger, 'd2');
     const grants = now();
     this.route('all');
@@ -223,7 +238,7 @@ export class ClaimsLab {
     await this.bed.converge();
     const known = now();
     this.route('d3');
-    const third = await this.talk(client);
+    const third = await this.open(await this.client(client));
     const knownDone = now();
     const ofClient = [...talks.slice(0, 2), third];
     const servers = await Promise.all(ofClient.map((talk) => this.serverOf(talk)));
@@ -235,12 +250,13 @@ export class ClaimsLab {
   /** The same two connections with the network between dispatchers cut: d2 cannot know of the lock. */
   async cut() {
     const client = CLIENT.cut;
+    const [one, two] = await this.clients(client, client);
     this.bed.hub.cutAll();
     this.route('d1');
-    const first = this.talk(client);
+    const first = this.open(one);
     await this.lockAt('d1', client, 'd1');
     this.route('d2');
-    const second = this.talk(client);
+    const second = this.open(two);
     await this.lockAt('d2', client, 'd2');
     const locks = await this.allLocks(client);
     const healed = now();
@@ -256,9 +272,10 @@ export class ClaimsLab {
   async withheld() {
     const client = CLIENT.withheld;
     const before = await this.received();
+    const [one, two] = await this.clients(client, client);
     this.holdGrants();
     this.route('d1');
-    const first = this.talk(client);
+    const first = this.open(one);
     await this.lockAt('d2', client, 'd1');
     await this.lockAt('d3', client, 'd1');
     this.withholdUpdates();
@@ -268,7 +285,7 @@ export class ClaimsLab {
     const selected = now();
     const locks = await this.allLocks(client);
     this.route('d2');
-    const second = this.talk(client);
+    const second = this.open(two);
     await this.receivedMore(before);
     this.route('all');
     this.bed.hub.heal();
