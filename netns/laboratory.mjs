@@ -10,7 +10,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cluster } from './cluster.mjs';
-import { inNamespace, ipBatch, run } from './host.mjs';
+import { DEADLINE_MS, inNamespace, ipBatch, pause, run } from './host.mjs';
 import { line } from './line.mjs';
 import { dnatRules } from './nftables.mjs';
 import { runProcess, startDetached, startProcess } from './processes.mjs';
@@ -194,6 +194,29 @@ function build(plan, name) {
   );
   for (const host of plan.hosts) {
     ipBatch(['link set lo up', ...host.commands], `${name}-${host.name}`);
+  }
+  for (const host of plan.hosts) settle(`${name}-${host.name}`);
+}
+
+/**
+ * Waits until the kernel has noticed that the links of a namespace are up and has made their link-local addresses: it does
+ * so by and by, which a test that compares before and after would see.
+ * @param {string} namespace
+ */
+function settle(namespace) {
+  const deadline = performance.now() + DEADLINE_MS;
+  for (;;) {
+    const links = JSON.parse(run(['ip', '-n', namespace, '-j', 'addr']).stdout);
+    const late = links.filter((/** @type {any} */ { link_type, operstate, addr_info }) => {
+      const local = addr_info.find(
+        (/** @type {any} */ one) => one.family === 'inet6' && one.scope === 'link',
+      );
+      return link_type !== 'loopback' && (/DOWN/.test(operstate) || local === undefined || local.tentative);
+    });
+    if (late.length === 0) return;
+    if (performance.now() > deadline)
+      throw new Error(`${namespace} does not come up: ${JSON.stringify(late)}`);
+    pause(10);
   }
 }
 

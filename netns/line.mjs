@@ -10,7 +10,8 @@
  * IPv4 only. Nothing here knows Latchway.
  */
 
-const OPEN_PATHS = ['net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0'];
+import { OPEN_PATHS, QUIET_IPV6 } from './single.mjs';
+
 // Many short connections: ports of both sides must come back soon.
 const MANY_PORTS = ['net.ipv4.ip_local_port_range=1024 65535', 'net.ipv4.tcp_tw_reuse=1'];
 const LONG_QUEUES = ['net.core.somaxconn=4096', 'net.ipv4.tcp_max_syn_backlog=8192'];
@@ -21,7 +22,7 @@ export function line() {
     hosts: [
       {
         name: 'client',
-        sysctls: [...OPEN_PATHS, ...MANY_PORTS],
+        sysctls: [...OPEN_PATHS, ...QUIET_IPV6, ...MANY_PORTS],
         commands: [
           'link set to-d1 up',
           'addr add 198.51.100.2/24 dev to-d1',
@@ -31,7 +32,7 @@ export function line() {
       },
       {
         name: 'd1',
-        sysctls: [...OPEN_PATHS, ...MANY_PORTS, ...LONG_QUEUES, 'net.ipv4.ip_forward=1'],
+        sysctls: [...OPEN_PATHS, ...QUIET_IPV6, ...MANY_PORTS, ...LONG_QUEUES, 'net.ipv4.ip_forward=1'],
         commands: [
           'link set to-client up',
           'link set to-lan up',
@@ -42,7 +43,7 @@ export function line() {
       },
       {
         name: 's1',
-        sysctls: [...OPEN_PATHS, ...LONG_QUEUES],
+        sysctls: [...OPEN_PATHS, ...QUIET_IPV6, ...LONG_QUEUES],
         commands: [
           'link set to-lan up',
           'addr add 10.0.2.11/24 dev to-lan',
