@@ -58,6 +58,11 @@ const COUNTERS = [
     "flow of a server that is down and no answer can tell its client ('on-server-down: reset', not TCP)",
   ],
   ['drop-stopping', 'drop', 'client packets that a server would answer, while the daemon stops'],
+  [
+    'drop-device-full',
+    'drop',
+    "the device's queue was full: the dispatcher thread was too slow, or had no CPU",
+  ],
   ['drop-ring-full', 'drop', 'the ring from a reader thread to the dispatcher thread was full'],
   ['drop-not-ready', 'drop', 'came before this dispatcher knew the table of its cluster'],
   ['drop-lock-limit', 'drop', 'would need a client lock, and too many stand'],

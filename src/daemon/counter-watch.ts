@@ -11,6 +11,7 @@ const WATCHED: readonly CounterName[] = [
   'drop-no-server',
   'drop-table-full',
   'drop-reply-taken',
+  'drop-device-full',
   'drop-ring-full',
   'drop-write',
   'lock-granted-by-timeout',

@@ -12,7 +12,7 @@
  */
 import { type ClusterKey, DEFAULT_CLUSTER_KEY } from '../balance/cluster-key.ts';
 import type { Generation } from '../balance/generation.ts';
-import { type CounterName, sumCounters } from '../base/counters.ts';
+import { COUNTER, type CounterName, sumCounters } from '../base/counters.ts';
 import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
@@ -21,6 +21,7 @@ import { FreshServers } from './cluster/fresh-servers.ts';
 import { memberSetup, sharedHash } from './cluster/member-setup.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import { CounterWatch } from './counter-watch.ts';
+import { packetsDropped } from './host/device.ts';
 import { findEgresses, noteEgresses } from './host/egresses.ts';
 import { preflight } from './host/faults.ts';
 import { hostInput } from './host/input.ts';
@@ -44,6 +45,7 @@ const HOUSEKEEPING_MS = 1000;
 const LOOK_AGAIN_MS = 15_000;
 /** Seconds that flows per second are taken over. */
 const RATE_SAMPLES = 5;
+const DEVICE_FULL = COUNTER['drop-device-full'];
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -219,6 +221,9 @@ export class Daemon {
   }
 
   counters(): Record<CounterName, number> {
+    // What never came to a thread only the kernel has counted.
+    const { ownCounters } = this.threads;
+    ownCounters[DEVICE_FULL] = packetsDropped(this.config.device.name) ?? ownCounters[DEVICE_FULL]!;
     return sumCounters(this.threads.counters);
   }
 

@@ -27,6 +27,7 @@ import { drawTemplate, fuzzServices } from './templates.ts';
 /** Counted by reader threads, or by a member of a cluster (test/unit/daemon/member.test.ts), not by the path of a dispatcher alone. */
 export const ELSEWHERE: readonly CounterName[] = [
   'to-dispatcher',
+  'drop-device-full',
   'drop-ring-full',
   'tunnel-sent',
   'drop-not-ready',

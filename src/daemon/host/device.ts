@@ -2,7 +2,7 @@
  * The device's own settings: size, queue, state, address, sysctls. All of them vanish with the device.
  */
 
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { ipBatch } from './command.ts';
 import type { HostPlan } from './plan.ts';
@@ -51,6 +51,15 @@ function spreadReceiving(device: string): void {
       if (queue.startsWith('rx-')) writeFileSync(`${queues}/${queue}/rps_cpus`, cpuMask(cpus().length));
   } catch {
     // a matter of speed only
+  }
+}
+
+/** Packets for the device that found its queue full, since it was made. @returns undefined when there is no such device */
+export function packetsDropped(device: string): number | undefined {
+  try {
+    return Number(readFileSync(`/sys/class/net/${device}/statistics/tx_dropped`, 'latin1'));
+  } catch {
+    return undefined;
   }
 }
 
