@@ -9,8 +9,9 @@ const given = options('Sends HTTP requests, one connection each', {
   url: 'http://192.0.2.10/',
   requests: 100,
   concurrency: 10,
-  timeout: 10_000,
+  timeout: 120_000,
   from: '', // comma-separated local addresses, used in turn
+  firstPort: 0, // local port of the first connection, the next of the next; 0: the kernel's choice
   'by-client': false,
   progress: false,
 });
@@ -28,7 +29,12 @@ const result = {
 function fetchOnce(index) {
   const localAddress = sources[index % sources.length];
   return new Promise((resolve, reject) => {
-    const sent = request(given.url, { agent: false, ...(localAddress && { localAddress }) });
+    const localPort = given.firstPort === 0 ? undefined : given.firstPort + index;
+    const sent = request(given.url, {
+      agent: false,
+      ...(localAddress && { localAddress }),
+      ...(localPort && { localPort }),
+    });
     const timer = setTimeout(() => sent.destroy(new Error('timeout')), given.timeout);
     sent.on('response', (response) => {
       const server = String(response.headers['x-server'] ?? '');
