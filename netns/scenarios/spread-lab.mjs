@@ -17,7 +17,6 @@ const SERVERS = Object.keys(EVEN).length;
 export const DRAINED = 's5';
 /** Flows that only open weigh next to nothing (as in IPVS), so that choices by load are off by as many as open at once. */
 const OPENING = 2;
-const DEADLINE_MS = 60_000;
 
 /** @param {number} port @param {string} scheduler @param {object} [more] */
 const service = (port, scheduler, more) =>
@@ -138,7 +137,7 @@ export class SpreadLab {
     const goal = verb === 'open' ? open + count : open - count;
     await talks.ask(`${verb} ${count}`);
     const reached = async () => (await talks.ask('report')).open === goal;
-    await waitFor(reached, { deadlineMs: DEADLINE_MS, what: `${goal} connections` }).catch(async (error) => {
+    await waitFor(reached, { what: `${goal} connections` }).catch(async (error) => {
       throw new Error(
         `${error.message}: ${JSON.stringify([await talks.ask('report'), this.daemon.json('counters')])}`,
       );

@@ -14,7 +14,7 @@ const given = options('Clients with several connections at once', {
   concurrency: 20, // clients at a time
   base: '198.19', // client N is of address BASE.(N div 250).(1 + N mod 250)
   first: 0, // number of the first client
-  timeout: 30_000,
+  timeout: 120_000,
 });
 const result = {
   clients: given.clients,

@@ -36,7 +36,7 @@ const SLOT = 256;
 const START = 64; // the vnet header lies in the 12 bytes before it
 const VNET_SIZE = 12;
 const QUIET_MS = 400; // without an answer: what is in flight is lost
-const QUIET_MAX = 10; // in a row, all in vain: give up
+const QUIET_MAX = 75; // in a row, all in vain: give up, where a busy machine would have answered long ago
 const REPEATS = 5;
 
 const native = loadNative();

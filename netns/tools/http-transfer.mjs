@@ -13,7 +13,7 @@ const given = options('Transfers known content and compares it byte for byte', {
   streams: 1, // at a time
   transfers: 1,
   from: '',
-  timeout: 120_000,
+  timeout: 600_000,
 });
 const result = {
   transfers: 0,

@@ -7,7 +7,7 @@ import { isIPv6 } from 'node:net';
 import { count, options } from './options.mjs';
 
 const raw = createRequire(import.meta.url)('raw-socket');
-const given = options('Sends echo requests', { host: '192.0.2.10', count: 3, size: 56, timeout: 2000 });
+const given = options('Sends echo requests', { host: '192.0.2.10', count: 3, size: 56, timeout: 30_000 });
 const six = isIPv6(given.host);
 const HEADER = 8;
 const kind = six ? { request: 128, reply: 129 } : { request: 8, reply: 0 };

@@ -18,7 +18,7 @@ const given = options('TCP connections of chosen 4-tuples', {
   concurrency: 20,
   from: '198.18.0.1', // comma-separated local addresses, used in turn
   'first-port': 20_000,
-  timeout: 10_000,
+  timeout: 120_000,
 });
 const sources = given.from.split(',');
 const result = {

@@ -20,7 +20,7 @@ const given = options('UDP echo client', {
   connected: false,
   ttl: 64,
   concurrency: 20,
-  timeout: 2_000, // for one answer
+  timeout: 30_000, // for one answer; where none is to come, say how long to wait for it
   from: '',
   'by-client': false,
 });

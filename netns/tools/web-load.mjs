@@ -15,7 +15,7 @@ const given = options('HTTP connections with an eye on stalls', {
   connections: 100,
   concurrency: 64,
   bytes: 0,
-  timeout: 60_000, // without anything going on
+  timeout: 120_000, // without anything going on
   pause: 0, // ms after each
   from: '', // comma-separated local addresses, used in turn
   firstPort: 0, // local port of the first connection, the next of the next; 0: the kernel's choice

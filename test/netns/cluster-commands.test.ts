@@ -132,7 +132,7 @@ test('healed, all agree again', async () => {
   bed.hub.heal();
   bed.spraying.set(NAMES);
   await bed.dispatchers.waitForPeers();
-  expect(await bed.converge(60_000)).toBe('');
+  expect(await bed.converge()).toBe('');
   await untilKnown('d1', FIRST + LATER, NAMES);
 });
 

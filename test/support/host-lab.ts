@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 const DRIVER = fileURLToPath(new URL('./host-driver.mjs', import.meta.url));
 const PACKETS = fileURLToPath(new URL('./packets.py', import.meta.url));
+/** Far beyond what anything here takes, on a busy machine too. */
+const PATIENCE_MS = 120_000;
 
 export type Side = 'client' | 'gateway' | 'server';
 
@@ -50,9 +52,9 @@ export class LineProcess {
     this.child.stdin.write(`${line}\n`);
   }
 
-  /** Waits until a line from number `first` on matches, and returns its number; fails after ten seconds. */
+  /** Waits until a line from number `first` on matches, and returns its number; fails after PATIENCE_MS. */
   async until(matches: (line: string) => boolean, first = 0): Promise<number> {
-    const limit = performance.now() + 10_000;
+    const limit = performance.now() + PATIENCE_MS;
     for (;;) {
       const found = this.lines.findIndex((line, index) => index >= first && matches(line));
       if (found >= 0) return found;
