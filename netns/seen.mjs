@@ -8,11 +8,34 @@ table inet seen {
   set tcp4 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 262144; }
   set tcp6 { type ipv6_addr . inet_service . inet_service; flags dynamic; size 262144; }
   counter resets { }
+  counter syns { }
+  counter answers { }
+  chain out {
+    type filter hook output priority 0;
+    tcp flags & (syn | ack) == syn | ack counter name answers
+  }
   chain in {
     type filter hook input priority 0;
+    tcp flags & (syn | ack) == syn counter name syns
     tcp flags & rst == rst counter name resets
     ip protocol tcp add @tcp4 { ip saddr . tcp sport . tcp dport }
     ip6 nexthdr tcp add @tcp6 { ip6 saddr . tcp sport . tcp dport }
+  }
+}
+`;
+
+/** The same of a client: what it sent, and what came. */
+const CLIENT_RULES = `
+table inet seen {
+  counter syns { }
+  counter answers { }
+  chain out {
+    type filter hook output priority 0;
+    tcp flags & (syn | ack) == syn counter name syns
+  }
+  chain in {
+    type filter hook input priority 0;
+    tcp flags & (syn | ack) == syn | ack counter name answers
   }
 }
 `;
@@ -22,6 +45,23 @@ export class Seen {
   constructor(lab) {
     this.lab = lab;
     for (const server of lab.servers) lab.nftables(server, RULES);
+    lab.nftables('client', CLIENT_RULES);
+  }
+
+  /** @param {string} host @param {string} counter @returns {number} packets */
+  #count(host, counter) {
+    const listed = JSON.parse(this.lab.must(host, 'nft', '-j', 'list', 'counter', 'inet', 'seen', counter));
+    return listed.nftables.find((/** @type {any} */ one) => one.counter !== undefined).counter.packets;
+  }
+
+  /** Of the packets that open connections, those that one end has sent so far and no other end has got. */
+  opened() {
+    const atServers = (/** @type {string} */ counter) =>
+      this.lab.servers.reduce((sum, server) => sum + this.#count(server, counter), 0);
+    return {
+      syns: this.#count('client', 'syns') - atServers('syns'),
+      answers: atServers('answers') - this.#count('client', 'answers'),
+    };
   }
 
   /** Forgets what was seen. */
@@ -38,14 +78,7 @@ export class Seen {
 
   /** Resets that came in at some servers, since the beginning. @param {readonly string[]} servers */
   resetsAt(servers) {
-    return servers.reduce((sum, server) => {
-      const listed = JSON.parse(
-        this.lab.must(server, 'nft', '-j', 'list', 'counter', 'inet', 'seen', 'resets'),
-      );
-      return (
-        sum + listed.nftables.find((/** @type {any} */ one) => one.counter !== undefined).counter.packets
-      );
-    }, 0);
+    return servers.reduce((sum, server) => sum + this.#count(server, 'resets'), 0);
   }
 
   /** Connections that more than one server has seen, and how many there were in all. */

@@ -4,12 +4,13 @@
  */
 import { ClusterServices } from '../cluster-services.mjs';
 import { Dispatchers, riseOf } from '../dispatchers.mjs';
-import { waitFor } from '../host.mjs';
+import { DEADLINE_MS, waitFor } from '../host.mjs';
 import { Hub } from '../hub.mjs';
 import { createLab } from '../laboratory.mjs';
 import { Seen } from '../seen.mjs';
 import { Spraying, sharesSince } from '../spraying.mjs';
 import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
+import { lossSigns } from './loss-signs.mjs';
 
 /** @typedef {import('../cluster-services.mjs').Combination} Combination */
 
@@ -31,8 +32,11 @@ import { parseSnmp, SNMP_FILES, snmpRise } from '../tools/snmp.mjs';
 
 /** Settings of clusters whose members share the cores of one machine, where 20 ms without a turn are nothing unusual. */
 export const PATIENT = { 'confirm-timeout': '250ms', lease: '1s' };
-/** Where other work shares the machine too: there an answer is late for that alone, and a grant given up by time-out proves nothing. */
-export const VERY_PATIENT = { 'confirm-timeout': '1s', lease: '3s' };
+/**
+ * Where other work shares the machine too: there an answer is late for that alone, a grant given up by time-out proves nothing, and
+ * who is silent for half a second is not dead.
+ */
+export const VERY_PATIENT = { 'confirm-timeout': '1s', lease: '3s', 'dead-after': '10s' };
 
 /** What there was when somebody looked. */
 export class Witnesses {
@@ -43,7 +47,7 @@ export class Witnesses {
     this.counters = bed.dispatchers.total();
     this.client = bed.snmp('client');
     this.servers = bed.lab.servers.map((name) => bed.snmp(name));
-    this.deviceDrops = bed.deviceDrops();
+    this.signs = lossSigns(bed);
   }
 
   /** What has changed since, and `now` to go on from: a look takes a second. */
@@ -62,7 +66,7 @@ export class Witnesses {
       counters: riseOf(now.counters, this.counters),
       client: snmpRise(this.client, now.client),
       servers,
-      deviceDrops: now.deviceDrops - this.deviceDrops,
+      signs: riseOf(now.signs, this.signs),
       ...this.bed.seen.torn(),
     };
   }
@@ -125,14 +129,6 @@ export class ClusterLab {
     return parseSnmp(this.lab.must(host, 'cat', ...SNMP_FILES));
   }
 
-  /** Packets that dispatchers' devices had no room for. */
-  deviceDrops() {
-    return [...this.dispatchers.running.keys()].reduce((sum, name) => {
-      const [link] = JSON.parse(this.lab.must(name, 'ip', '-j', '-s', 'link', 'show', 'lw0'));
-      return sum + (link?.stats64?.tx?.dropped ?? 0);
-    }, 0);
-  }
-
   /** A look at all witnesses, to compare with later. */
   watch() {
     this.seen.reset();
@@ -144,7 +140,7 @@ export class ClusterLab {
    * @param {number} [deadlineMs]
    * @returns {Promise<string>} '' or what still differs
    */
-  async converge(deadlineMs = 30_000) {
+  async converge(deadlineMs = DEADLINE_MS) {
     let last = { equal: false, text: '' };
     const equal = () => {
       last = this.dispatchers.diff();

@@ -6,6 +6,7 @@
 import { nameOf } from '../cluster-services.mjs';
 import { isEvenlySprayed } from '../spraying.mjs';
 import { dropsOf, protocolOf } from './figures.mjs';
+import { isCounted, isNothingLost } from './loss-signs.mjs';
 import { Verdict } from './verdict.mjs';
 
 /** @typedef {import('./cluster-lab.mjs').ClusterLab} ClusterLab */
@@ -28,6 +29,8 @@ export const FULL_LOAD = { connections: 1000, downloads: 200, bytes: 1e6, udpSes
 export const SMALL_LOAD = { connections: 60, downloads: 4, bytes: 2e5, udpSessions: 30, clients: 10 };
 const DOWNLOADS_AT_ONCE = 64;
 const BURST = 20;
+/** When what is not answered is lost: where nothing is, however late, nobody waits for it. */
+const LOST_MS = { badWire: 1_000, else: 60_000 };
 /** Below the ports that the kernel chooses by itself. */
 const FIRST_PORT = 2000;
 const LAST_PORT = 32_000;
@@ -64,7 +67,7 @@ export class Spray {
   /** @param {string} tool @param {Record<string, string | number>} parameters */
   #tool(tool, parameters) {
     const words = Object.entries(parameters).flatMap(([name, value]) => [`--${name}`, value]);
-    return this.bed.lab.tool('client', tool, words, { deadlineMs: 300_000 });
+    return this.bed.lab.tool('client', tool, words);
   }
 
   /**
@@ -105,12 +108,12 @@ export class Spray {
       stalls,
       longest: Math.max(short.longest, long.longest),
       ...(Object.keys(drops).length > 0 && { drops }),
-      ...(seen.deviceDrops > 0 && { deviceDrops: seen.deviceDrops }),
+      ...((stalls > 0 || isCounted(seen.signs)) && { signs: seen.signs }),
       ...protocolOf(seen.counters),
     };
     const { broken } = figures;
-    const dropped = Object.keys(drops).length > 0 || seen.deviceDrops > 0;
-    const explained = stalls === 0 || dropped || this.badWire || !this.timed;
+    const dropped = Object.keys(drops).length > 0 || isCounted(seen.signs);
+    const explained = stalls === 0 || dropped || isNothingLost(seen.signs) || this.badWire || !this.timed;
     // A reset of a server is no sign: it answers what comes, late or twice, to a connection that its client has closed.
     const watched = seen.connections >= figures.connections - broken;
     const whole = broken === 0 && explained && watched && this.#isExcused(seen.torn, seen.counters);
@@ -160,19 +163,20 @@ export class Spray {
       port,
       sessions: load.udpSessions,
       datagrams: BURST,
+      timeout: this.badWire ? LOST_MS.badWire : LOST_MS.else,
       ...(of.family === 4 && { base: '198.18' }),
     });
-    const { counters, deviceDrops, now } = before.since();
+    const { counters, signs, now } = before.since();
     const drops = dropsOf(counters);
     const { mixed, lost, silent } = burst;
-    const explained = lost === 0 || Object.keys(drops).length > 0 || deviceDrops > 0 || this.badWire;
+    const explained = lost === 0 || Object.keys(drops).length > 0 || isCounted(signs) || this.badWire;
     const whole = this.#isExcused(mixed, counters) && explained;
     this.verdict.claim(`${name}: UDP, one server each`, whole, {
       sessions: burst.sessions,
       mixed,
       lost,
       silent,
-      ...(lost > 0 && { drops, deviceDrops }),
+      ...(lost > 0 && { drops, signs }),
       ...protocolOf(counters),
     });
     return { counters, now };

@@ -6,7 +6,8 @@
  *   proof first    the router's counters: each dispatcher got its share, one packet apart
  *   broken         connections and downloads that did not come through whole: 0
  *   wrong server   connections of which two servers have seen packets (a set in each server's kernel): 0
- *   stalls         pauses over a second; each must be explained by a drop counter
+ *   stalls         pauses over a second; each must be explained: by a counter of drops, of the dispatchers or of a kernel, or by processes that
+ *                  had no processor, for all that ends repeated had come after all (loss-signs.mjs)
  *   bad wire       --loss 10 --duplicate 10 --reorder 10 (percent): the network between the dispatchers is led through
  *                  netns/tools/wire.mjs. Then a wrong server may be, but no more than grants given up by time-out were counted
  *   control        the same with the network between the dispatchers cut: connections break
