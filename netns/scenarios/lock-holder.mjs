@@ -238,8 +238,8 @@ export async function lockHolder({ lease = '900ms', timed = true, say } = {}) {
     dispatchers: 3,
     combinations: [ONE],
     servers: 3,
-    // Many heartbeats, for those that ride with a grant are lost.
-    settings: { 'confirm-timeout': '5s', lease, heartbeat: '20ms' },
+    // Many heartbeats, for those that ride with a grant are lost. Whoever has to wait for a processor is not dead for that.
+    settings: { 'confirm-timeout': '5s', lease, heartbeat: '20ms', 'dead-after': timed ? '500ms' : '3s' },
     kinds: ['web', 'udp'],
   });
   try {

@@ -26,7 +26,11 @@ const ONE = { mode: 'nat', scheduler: 'random', lock: 'confirm', family: 4 };
 const ALONE = 'd1';
 const CLIENTS = Array.from({ length: 50 }, (_, index) => `198.18.1.${index + 1}`);
 const FIRST_PORT = 20_000;
+/** Of each session. */
+const DATAGRAMS = 5;
 const ROUNDS = 2;
+/** When an answer counts as none: while the network is cut many are, afterwards none may be. */
+const LOST_MS = { cut: 500, healed: 60_000 };
 const DEADLINE_MS = 120_000;
 const THREE_DIGESTS_MS = 15_000;
 const FORGETFUL = [
@@ -69,12 +73,12 @@ class Partition {
     return { open: now.open, broken: now.broken, wrongServer: now.wrongServer };
   }
 
-  /** Sessions from these ports on. @param {number} firstPort @param {number} sessions @param {number} datagrams @returns {Promise<any>} */
-  async #burst(firstPort, sessions, datagrams) {
+  /** Sessions from these ports on. @param {number} firstPort @param {number} sessions @param {number} timeout ms @returns {Promise<any>} */
+  async #burst(firstPort, sessions, timeout) {
     const { host, port } = this.bed.services.udp(ONE);
-    const words = { host, port, firstPort, sessions, datagrams, timeout: 500 };
+    const words = { host, port, firstPort, sessions, datagrams: DATAGRAMS, timeout };
     const flags = Object.entries(words).flatMap(([name, value]) => [`--${name}`, value]);
-    return this.bed.lab.tool('client', 'udp-burst', flags, { deadlineMs: DEADLINE_MS });
+    return this.bed.lab.tool('client', 'udp-burst', flags);
   }
 
   /** Load for as long as the cut shall last. */
@@ -87,8 +91,8 @@ class Partition {
       const { url } = this.bed.services.web(ONE);
       const flags = ['--url', url, '--connections', web, '--timeout', 1000];
       const [burst, short] = await Promise.all([
-        this.#burst(this.nextPort, sessions, 5),
-        this.bed.lab.tool('client', 'web-load', flags, { deadlineMs: DEADLINE_MS }),
+        this.#burst(this.nextPort, sessions, LOST_MS.cut),
+        this.bed.lab.tool('client', 'web-load', flags),
       ]);
       this.nextPort += sessions;
       met.sessions += sessions;
@@ -173,7 +177,7 @@ class Partition {
         drops: dropsOf(counters),
       },
     );
-    const again = await this.#burst(first, sessions, 5);
+    const again = await this.#burst(first, sessions, LOST_MS.healed);
     const lived = await this.#lived();
     this.verdict.claim(
       `${kind}: healed, each session has one server, connections of before go on`,
@@ -191,7 +195,7 @@ class Partition {
     await dispatchers.waitForPeers();
     hub.partition([ALONE]);
     await this.#cutSeen();
-    await this.#burst(this.nextPort, this.load.sessions, 5);
+    await this.#burst(this.nextPort, this.load.sessions, LOST_MS.cut);
     hub.heal();
     await dispatchers.waitForPeers();
     await new Promise((resolve) => setTimeout(resolve, THREE_DIGESTS_MS));
