@@ -4,6 +4,15 @@
 
 /** @typedef {import('./laboratory.mjs').Lab} Lab */
 
+/** Enough for what a busy machine has not taken off in a second, KiB. */
+export const BUFFER_KIB = 16_384;
+/**
+ * Bytes of a packet. In immediate mode each packet takes a slot of this size in the buffer: with tcpdump's own 256 KiB it
+ * has room for eight, where offloads are on.
+ */
+export const SNAPSHOT_BYTES = 4096;
+const COUNTS = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/;
+
 export class Capture {
   /** @param {import('./processes.mjs').LabProcess} tcpdump */
   constructor(tcpdump) {
@@ -15,10 +24,28 @@ export class Capture {
     return this.tcpdump.lines.filter((line) => line !== ''); // an interrupted tcpdump ends with an empty one
   }
 
-  /** Ends the capture. @returns {Promise<string[]>} all lines */
+  /**
+   * Ends the capture when all that it was given until now is printed: on SIGINT tcpdump leaves the rest unread.
+   * @returns {Promise<string[]>} all lines
+   * @throws when the kernel dropped packets: absence would prove nothing
+   */
   async stop() {
+    const { received } = await this.#counts();
+    while ((await this.#counts()).captured < received);
     await this.tcpdump.stop('SIGINT');
     return this.lines;
+  }
+
+  /** What tcpdump says of itself. */
+  async #counts() {
+    const { child, errorLines, exit } = this.tcpdump;
+    if (exit) return { captured: Number.POSITIVE_INFINITY, received: 0 };
+    const after = errorLines.length;
+    child.kill('SIGUSR1');
+    const line = await this.tcpdump.line(COUNTS, { after, error: true });
+    const [captured = 0, received = 0, dropped = 0] = (COUNTS.exec(line) ?? []).slice(1).map(Number);
+    if (dropped > 0) throw new Error(`the kernel dropped packets: ${this.tcpdump.describe()}`);
+    return { captured, received };
   }
 }
 
@@ -32,6 +59,18 @@ export class Capture {
  * @returns {Promise<Capture>}
  */
 export async function startCapture(lab, host, device, filter, flags = []) {
-  const command = ['tcpdump', '-n', '-l', '-tt', '--immediate-mode', '-i', device, ...flags, filter];
+  const sizes = ['-B', `${BUFFER_KIB}`, '-s', `${SNAPSHOT_BYTES}`];
+  const command = [
+    'tcpdump',
+    '-n',
+    '-l',
+    '-tt',
+    '--immediate-mode',
+    ...sizes,
+    '-i',
+    device,
+    ...flags,
+    filter,
+  ];
   return new Capture(await lab.spawn(host, command, { readyError: /^(tcpdump: )?listening on/ }));
 }

@@ -2,6 +2,7 @@
  * tcpdump into files at several places of a lab at once, read as one story: `latchway decode` puts their packets in the order of time and opens the
  * datagrams between dispatchers.
  */
+import { BUFFER_KIB, SNAPSHOT_BYTES } from './capture.mjs';
 import { run } from './host.mjs';
 
 /**
@@ -31,9 +32,6 @@ import { run } from './host.mjs';
  * @property {string} [cause]
  */
 
-/** Enough for what a busy machine has not taken off in a second, KiB. */
-const BUFFER_KIB = '16384';
-
 export class Recordings {
   /** @type {import('./processes.mjs').LabProcess[]} */
   #running = [];
@@ -58,7 +56,9 @@ export class Recordings {
           '-n',
           '--immediate-mode',
           '-B',
-          BUFFER_KIB,
+          `${BUFFER_KIB}`,
+          '-s',
+          `${SNAPSHOT_BYTES}`,
           '-Z',
           'root',
           ...(only ? ['-Q', only] : []),
