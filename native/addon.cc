@@ -34,6 +34,8 @@ constexpr Verb kVerbs[] = {
     {"socketPort", socket_port},
     {"sendBatch", send_batch},
     {"receiveBatch", receive_batch},
+    {"aeadSeal", aead_seal},
+    {"aeadOpen", aead_open},
     {"close", close_descriptor},
     {"adopt", adopt_descriptor},
 };

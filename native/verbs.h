@@ -6,6 +6,9 @@
 
 namespace latchway {
 
+// aead.cc
+napi_value aead_seal(napi_env env, napi_callback_info info);
+napi_value aead_open(napi_env env, napi_callback_info info);
 // tun.cc
 napi_value tun_open(napi_env env, napi_callback_info info);
 napi_value tun_set_offload(napi_env env, napi_callback_info info);

@@ -7,7 +7,7 @@ import type { ClusterSeed, NodeId } from './identity.ts';
 import type { VectorPart } from './joining.ts';
 import type { MembershipSettings, PeerChange } from './membership.ts';
 import type { EntryRecord } from './records.ts';
-import type { Life } from './seal.ts';
+import type { AeadOf, Life } from './seal.ts';
 import type { EntryStore } from './store.ts';
 
 export type NodeEvent =
@@ -37,6 +37,8 @@ export interface NodeOptions {
   readonly peers: readonly NodeId[];
   readonly seed: ClusterSeed;
   readonly clusterKeys: readonly Buffer[];
+  /** Left out: by node:crypto. */
+  readonly aead?: AeadOf;
   readonly settings: Settings;
   readonly membership: MembershipSettings;
   readonly digests: DigestSettings;

@@ -50,7 +50,7 @@ export class ClusterNode {
     this.core = new Core({ self: life.node, tag, seed, settings, environment, store, peers });
     const { context, entries, sweep } = this.core;
     context.now = options.now;
-    this.link = new Link(life, new Sealer(options.clusterKeys), options.mtuBytes, peers);
+    this.link = new Link(life, new Sealer(options.clusterKeys, options.aead), options.mtuBytes, peers);
     this.membership = new Membership(context, life, options.membership, options.now);
     this.digests = new Digests(context, entries, options.digests);
     this.repairs = new Repairs(this.link, life);

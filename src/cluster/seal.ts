@@ -56,41 +56,67 @@ export function readHeader(bytes: Buffer): Header | undefined {
 /** Derived keys that are kept, at most so many; a life has three. Only of what they opened or sealed: a forger's are not. */
 const MAX_KEYS = 1_024;
 
-interface DerivedKey {
-  /** What it was derived for. */
-  readonly name: string;
-  readonly key: Buffer;
+/** AES-256-GCM under one key, over datagrams: header, which is authenticated, text, tag. */
+export interface Aead {
+  /** Fills what is behind the header. */
+  seal(nonce: Buffer, datagram: Buffer, plaintext: Uint8Array): void;
+  /** @returns undefined when the tag does not fit. Never throws. */
+  open(nonce: Buffer, datagram: Buffer): Buffer | undefined;
 }
+
+/** @param key 32 bytes */
+export type AeadOf = (key: Buffer) => Aead;
+
+/** By Node's own interface, which makes an object for each datagram; where speed matters another is given. */
+export const nodeAead: AeadOf = (key) => ({
+  seal(nonce, datagram, plaintext) {
+    const cipher = createCipheriv('aes-256-gcm', key, nonce);
+    cipher.setAAD(datagram.subarray(0, HEADER_SIZE));
+    datagram.set(cipher.update(plaintext), HEADER_SIZE);
+    cipher.final();
+    datagram.set(cipher.getAuthTag(), HEADER_SIZE + plaintext.length);
+  },
+  open(nonce, datagram) {
+    const end = datagram.length - TAG_SIZE;
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce);
+    decipher.setAAD(datagram.subarray(0, HEADER_SIZE));
+    decipher.setAuthTag(datagram.subarray(end));
+    const plaintext = decipher.update(datagram.subarray(HEADER_SIZE, end));
+    try {
+      decipher.final();
+    } catch {
+      return undefined;
+    }
+    return plaintext;
+  },
+});
 
 /** Seals and opens with the keys of one cluster: the first seals, all open (two during a rotation). */
 export class Sealer {
   readonly clusterKeys: readonly Buffer[];
-  readonly derived = new Map<string, DerivedKey>();
+  readonly aeadOf: AeadOf;
+  /** By what they were derived for. */
+  readonly derived = new Map<string, Aead>();
+  readonly nonce = Buffer.alloc(12);
 
-  /** @param clusterKeys 32 bytes each, the one to seal with first. */
-  constructor(clusterKeys: readonly Buffer[]) {
+  /** @param clusterKeys 32 bytes each, the one to seal with first */
+  constructor(clusterKeys: readonly Buffer[], aeadOf: AeadOf = nodeAead) {
     this.clusterKeys = clusterKeys;
+    this.aeadOf = aeadOf;
   }
 
-  key(index: number, stream: StreamKind, sender: Life, receiver: Life | undefined): DerivedKey {
-    const to =
-      stream === STREAM_UNICAST && receiver !== undefined
-        ? `${receiver.node}/${receiver.incarnation}`
-        : 'all';
-    const info = `latchway 1/${stream}/${sender.node}/${sender.incarnation}/${to}`;
-    const name = `${index} ${info}`;
-    return (
-      this.derived.get(name) ?? {
-        name,
-        key: Buffer.from(hkdfSync('sha256', this.clusterKeys[index]!, Buffer.alloc(0), info, 32)),
-      }
-    );
+  /** The key for a name, whether it is kept or not. */
+  aead(index: number, info: string, name: string): Aead {
+    const kept = this.derived.get(name);
+    if (kept !== undefined) return kept;
+    const key = hkdfSync('sha256', this.clusterKeys[index]!, Buffer.alloc(0), info, 32);
+    return this.aeadOf(Buffer.from(key));
   }
 
-  keep(derived: DerivedKey): void {
-    if (this.derived.has(derived.name)) return;
+  keep(name: string, aead: Aead): void {
+    if (this.derived.has(name)) return;
     if (this.derived.size >= MAX_KEYS) this.derived.clear();
-    this.derived.set(derived.name, derived);
+    this.derived.set(name, aead);
   }
 
   seal(header: Header, receiver: Life | undefined, plaintext: Uint8Array): Buffer {
@@ -101,42 +127,36 @@ export class Sealer {
     bytes.writeUInt32BE(header.sender.node, 4);
     bytes.write(header.sender.incarnation, 8, 'hex');
     bytes.writeUIntBE(header.sequence, 26, 6);
-    const derived = this.key(0, header.stream, header.sender, receiver);
-    this.keep(derived);
-    const cipher = createCipheriv('aes-256-gcm', derived.key, nonce(header.sequence));
-    cipher.setAAD(bytes.subarray(0, HEADER_SIZE));
-    bytes.set(cipher.update(plaintext), HEADER_SIZE);
-    cipher.final();
-    bytes.set(cipher.getAuthTag(), HEADER_SIZE + plaintext.length);
+    const info = keyInfo(header.stream, header.sender, receiver);
+    const name = `0 ${info}`;
+    const aead = this.aead(0, info, name);
+    this.keep(name, aead);
+    this.nonce.writeUIntBE(header.sequence, 6, 6);
+    aead.seal(this.nonce, bytes, plaintext);
     return bytes;
   }
 
   /** @returns undefined when no key opens it. Never throws. */
   open(header: Header, receiver: Life, bytes: Buffer): Buffer | undefined {
-    const end = bytes.length - TAG_SIZE;
+    const info = keyInfo(header.stream, header.sender, receiver);
+    this.nonce.writeUIntBE(header.sequence, 6, 6);
     for (let index = 0; index < this.clusterKeys.length; index++) {
-      const derived = this.key(index, header.stream, header.sender, receiver);
-      const decipher = createDecipheriv('aes-256-gcm', derived.key, nonce(header.sequence));
-      decipher.setAAD(bytes.subarray(0, HEADER_SIZE));
-      decipher.setAuthTag(bytes.subarray(end));
-      const plaintext = decipher.update(bytes.subarray(HEADER_SIZE, end));
-      try {
-        decipher.final();
-      } catch {
-        // The tag does not fit: not this key.
-        continue;
-      }
-      this.keep(derived);
+      const name = `${index} ${info}`;
+      const aead = this.aead(index, info, name);
+      const plaintext = aead.open(this.nonce, bytes);
+      if (plaintext === undefined) continue; // The tag does not fit: not this key.
+      this.keep(name, aead);
       return plaintext;
     }
     return undefined;
   }
 }
 
-function nonce(sequence: number): Buffer {
-  const bytes = Buffer.alloc(12);
-  bytes.writeUIntBE(sequence, 6, 6);
-  return bytes;
+/** What a key is derived for. */
+function keyInfo(stream: StreamKind, sender: Life, receiver: Life | undefined): string {
+  const to =
+    stream === STREAM_UNICAST && receiver !== undefined ? `${receiver.node}/${receiver.incarnation}` : 'all';
+  return `latchway 1/${stream}/${sender.node}/${sender.incarnation}/${to}`;
 }
 
 const WINDOW_BITS = 2_048;

@@ -197,6 +197,26 @@ export interface Native {
     tally: Int32Array,
   ): number;
 
+  /**
+   * AES-256-GCM. Seals `text` into `datagram`: a header, which stands there and is authenticated, ciphertext of the text's size, a tag of 16 bytes.
+   * @param key 32 bytes. @param nonce 12 bytes, never twice under one key. @returns 0 or -errno.
+   */
+  aeadSeal(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    datagram: Uint8Array,
+    text: Uint8Array,
+    headerBytes: number,
+  ): number;
+  /** Opens a datagram into `text`, as long as what is sealed in it. @returns 0 or -errno (EBADMSG: the tag does not fit). */
+  aeadOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    datagram: Uint8Array,
+    text: Uint8Array,
+    headerBytes: number,
+  ): number;
+
   /** Closes a descriptor that this addon opened. @returns 0, or -EBADF when it is closed already or is not the addon's. */
   close(fd: number): number;
   /** Makes the calling thread the owner of a descriptor. @returns 0 or -EBADF. */

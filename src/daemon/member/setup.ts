@@ -5,7 +5,9 @@ import { DEFAULT_SETTINGS, type Environment } from '../../cluster/context.ts';
 import { DEFAULT_DIGESTS } from '../../cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../cluster/membership.ts';
 import type { NodeOptions } from '../../cluster/node-events.ts';
+import { HEADER_SIZE } from '../../cluster/seal.ts';
 import type { EntryStore } from '../../cluster/store.ts';
+import { NativeAead } from '../../io/aead.ts';
 import type { GroupLink } from '../../io/socket.ts';
 import type { Address } from '../../wire/address.ts';
 
@@ -56,6 +58,7 @@ export function nodeOptions(
     peers: setup.peers.map(({ node }) => node),
     seed: { low: setup.seed[0], high: setup.seed[1] },
     clusterKeys: setup.clusterKeys.map((key) => Buffer.from(key)),
+    aead: (key) => new NativeAead(key, HEADER_SIZE),
     settings: {
       ...DEFAULT_SETTINGS,
       leaseMs: setup.leaseMs,
