@@ -42,7 +42,7 @@ export class CopyWork {
     let steps = 0;
     this.#steps.push(() => {
       core.context.now = this.#member.store.now;
-      at = this.#member.store.scan(at, ROWS_A_STEP, (entry) =>
+      at = this.#member.store.walk(at, ROWS_A_STEP, (entry) =>
         writer.write(core.entries.record(entry, 'copy', 0)),
       );
       if (at !== 0 && ++steps < STEPS_A_PIECE) return false;

@@ -33,6 +33,7 @@ import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
 import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
 import { RowKeys } from './row-keys.ts';
+import { SweepPace } from './sweep-pace.ts';
 
 const FLOW_OPENED = COUNTER['flow-opened'];
 const SESSION_OPENED = COUNTER['session-opened'];
@@ -52,6 +53,7 @@ export class RowStore implements EntryStore {
   readonly #state: PathState;
   readonly #ids: Ids;
   readonly #aside = new AsideEntries();
+  readonly #pace = new SweepPace();
 
   /** @param self this dispatcher's node: what it selected counts as opened here */
   constructor(table: DispatchTable, state: PathState, ids: Ids, self: number) {
@@ -130,8 +132,14 @@ export class RowStore implements EntryStore {
     this.#aside.remove(key);
   }
 
-  /** Rows first, then what is kept aside: it ages, is compared and copied like the rest. */
+  /** For the sweep. */
   scan(cursor: number, count: number, visit: (entry: Entry) => void): number {
+    const size = this.#table.usedRows + this.#aside.size;
+    return this.walk(cursor, this.#pace.rows(size, this.now, count), visit);
+  }
+
+  /** As `scan`, and takes `count` at its word. Rows first, then what is kept aside: it ages, is compared and copied like the rest. */
+  walk(cursor: number, count: number, visit: (entry: Entry) => void): number {
     if (cursor >= ASIDE_CURSOR) {
       const next = this.#aside.scan(cursor - ASIDE_CURSOR, count, visit);
       return next < 0 ? 0 : ASIDE_CURSOR + next;

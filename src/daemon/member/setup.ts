@@ -44,7 +44,7 @@ export interface MemberSetup {
 const MTU_BYTES = 1500;
 /** How long no ready dispatcher may be heard before those present agree on one. */
 const ALONE_AFTER_MS = 2000;
-/** Rows of one sweep step: 102,400 a second, so that a million are looked at in ten. */
+/** Rows of one sweep step at most: 102,400 a second, so that a million are looked at in ten. */
 const SWEEP_ROWS = 1024;
 
 export function nodeOptions(
