@@ -7,7 +7,7 @@
  */
 
 import type { Waiting } from './context.ts';
-import type { NodeId } from './identity.ts';
+import { isLater, type NodeId } from './identity.ts';
 import type { LockRecord, Report } from './records.ts';
 import type { SessionKey } from './session-key.ts';
 
@@ -87,6 +87,7 @@ export interface RememberedReport extends Report {
   readonly replaced: boolean;
   /** The generation that it was to make. */
   readonly generation: number;
+  readonly attempt: number;
 }
 
 /**
@@ -123,9 +124,11 @@ export class Remembered {
     return all === undefined ? NO_REPORTS : all.filter((one) => one.until > now).map(plain);
   }
 
-  /** Drops the report of one holder, whose lock is now known to have ended without a server. */
-  withdraw(text: string, holder: NodeId, tag: number): void {
-    const left = (this.byKey.get(text) ?? []).filter((one) => one.holder !== holder || one.tag !== tag);
+  /** Drops the report of one holder, whose lock is now known to have ended without a server; not that of a later attempt. */
+  withdraw(text: string, holder: NodeId, tag: number, attempt: number): void {
+    const left = (this.byKey.get(text) ?? []).filter(
+      (one) => one.holder !== holder || one.tag !== tag || isLater(one.attempt, attempt),
+    );
     if (left.length === 0) this.byKey.delete(text);
     else this.byKey.set(text, left);
   }

@@ -191,7 +191,7 @@ export class Locks {
   heardUnlock(from: NodeId, key: SessionKey, attempt: number): void {
     const { context } = this;
     const tag = context.peers.get(from)?.tag ?? 0;
-    this.remembered.withdraw(key.text, from, tag);
+    this.remembered.withdraw(key.text, from, tag, attempt);
     const lock = this.table.get(key.text);
     if (lock?.kind !== 'foreign' || lock.holder !== from || lock.tag !== tag) return;
     if (isLater(lock.record.attempt, attempt)) return;
@@ -210,8 +210,8 @@ export class Locks {
   /** @param replaced by a better one, while it was valid */
   remember(lock: ForeignLock, replaced: boolean): void {
     const { record } = lock;
-    const { server, generation } = record;
-    const report = { server, generation, holder: lock.holder, tag: lock.tag, replaced };
+    const { server, generation, attempt } = record;
+    const report = { server, generation, attempt, holder: lock.holder, tag: lock.tag, replaced };
     const until = this.context.now + this.context.settings.rememberMs;
     if (this.remembered.add(record.key.text, report, until)) this.context.count('intentionsForgotten');
   }

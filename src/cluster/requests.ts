@@ -174,11 +174,6 @@ export class Requests {
     return true;
   }
 
-  /** Nothing is known of what is claimed: neither a generation before, nor a server by its session. */
-  isNew(claim: Claim): boolean {
-    return claim.generation === 0 && claim.proposal === NO_SERVER;
-  }
-
   /** Under the lock of the claim's key, or under one of our own. */
   lockFor(waiting: Waiting, claim: Claim): void {
     const lock = this.locks.valid(claim.key);
@@ -197,7 +192,7 @@ export class Requests {
    * catch what follows this SYN; somebody may have chosen for it; or that server could not tell it from another flow (rule 18).
    */
   byHash(claim: Claim, flow: SessionKey): number {
-    if (!this.isNew(claim) || claim.previousIsn !== NO_ISN || !this.flood.admitNew()) return NO_SERVER;
+    if (claim.generation > 0 || claim.previousIsn !== NO_ISN || !this.flood.admitNew()) return NO_SERVER;
     if (this.locks.isContested(claim.key)) return NO_SERVER;
     const server = this.context.environment.hashSelect(claim.key);
     return server !== NO_SERVER && this.entries.replyTaken(flow, server) ? NO_SERVER : server;

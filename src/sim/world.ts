@@ -186,6 +186,9 @@ export class SimulatedWorld {
     const flying = this.packets.get(packet.handle)!;
     const { connection, kind } = flying;
     this.busyAt = this.timeline.now;
+    // Under `announce` a session may be chosen twice at once, in a flood once by hash: a SYN in between follows both.
+    const follows = kind === 'syn' && connection.session !== undefined && this.options.lock === 'announce';
+    if (follows && connection.byHash && !stateless) connection.excused = true;
     connection.byHash = stateless;
     if (stateless) this.stateless++;
     const note = (bits: number): void => dispatcher.act({ kind: 'note', key: connection.flow, bits });

@@ -42,8 +42,8 @@ const RULES: readonly Mutation[] = [
     rule: '2',
     name: 'a granter locks all the same',
     file: 'src/cluster/requests.ts',
-    from: "else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else if (this.isNew(",
-    to: 'else if (this.isNew(',
+    from: "else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else {\n      const flow = waiting.packet.flow!;",
+    to: 'else {\n      const flow = waiting.packet.flow!;',
     model: 'crash after selection',
   },
   {

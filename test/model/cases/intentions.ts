@@ -21,7 +21,9 @@ function stays(server: number): (world: World) => string | undefined {
 
 /** Dispatcher 1 voided a lock that may have been used. */
 function remembers(world: World, report: Report): void {
-  world.mine(1).locks.remembered.add(FLOW.text, { ...report, generation: 0, replaced: false }, NEVER);
+  world
+    .mine(1)
+    .locks.remembered.add(FLOW.text, { ...report, generation: 0, attempt: 2, replaced: false }, NEVER);
 }
 
 export const INTENTION_CASES: readonly ModelCase[] = [
@@ -104,6 +106,20 @@ export const INTENTION_CASES: readonly ModelCase[] = [
       // Its holder came back meanwhile, and unlocks what it placed since.
       core.context.peers.get(nodeAt(0))!.tag = TAG + 1;
       world.post(world.message(0, 1, { type: 'unlock', key: FLOW, attempt: 2 }, true));
+    },
+    packets: [{ packet: udp(1, FLOW), at: [1] }],
+    check: stays(3),
+  },
+  {
+    name: 'an unlock of an earlier attempt',
+    rule: '1, attempt',
+    nodes: 2,
+    policy: UDP,
+    prepare: (world) => {
+      // Dispatcher 0 is taken for dead, its last lock is void, and what it said of the one before comes late.
+      remembers(world, { server: 3, holder: nodeAt(0), tag: TAG });
+      world.mine(1).context.peers.get(nodeAt(0))!.up = false;
+      world.post(world.message(0, 1, { type: 'unlock', key: FLOW, attempt: 1 }, true));
     },
     packets: [{ packet: udp(1, FLOW), at: [1] }],
     check: stays(3),

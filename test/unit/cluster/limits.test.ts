@@ -51,7 +51,7 @@ it('attempts after attempts for one key do not fill the deadlines', () => {
 it('intentions are forgotten oldest first', () => {
   const remembered = new Remembered();
   const told = { server: 4, holder: 1, tag: 1 };
-  const report = { ...told, generation: 0, replaced: false };
+  const report = { ...told, generation: 0, attempt: 1, replaced: false };
   for (let at = 0; at < MAX_REMEMBERED; at++) expect(remembered.add(`${at}`, report, 100)).toBe(false);
   expect(remembered.add('one more', report, 100)).toBe(true);
   expect(remembered.byKey.size).toBe(MAX_REMEMBERED);
