@@ -1,6 +1,7 @@
 /**
  * tcpdump as a witness: started, known to listen, stopped when all it saw is written, and read as lines.
  */
+import { readFileSync } from 'node:fs';
 
 /** @typedef {import('./laboratory.mjs').Lab} Lab */
 
@@ -31,9 +32,14 @@ export class Capture {
    */
   async stop() {
     const { received } = await this.#counts();
-    while ((await this.#counts()).captured < received);
+    while ((await this.#counts()).captured < received && !this.#waits());
     await this.tcpdump.stop('SIGINT');
     return this.lines;
+  }
+
+  /** Whether it has read all that there is. What came before it had set its filter counts as received for ever. */
+  #waits() {
+    return readFileSync(`/proc/${this.tcpdump.pid}/wchan`, 'latin1').includes('poll');
   }
 
   /** What tcpdump says of itself. */

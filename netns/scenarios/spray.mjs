@@ -72,24 +72,28 @@ export async function spray({
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const given = options('Any packet to any dispatcher; --matrix runs everything, a quarter of an hour', {
-    dispatchers: 3,
-    mode: 'nat',
-    scheduler: 'rr',
-    lock: 'confirm',
-    family: 4,
-    ...FULL_LOAD,
-    offloads: 'off',
-    routing: 'spray',
-    confirmTimeout: PATIENT['confirm-timeout'],
-    lease: PATIENT.lease,
-    loss: 0,
-    duplicate: 0,
-    reorder: 0,
-    seed: 1,
-    pairwise: false,
-    matrix: false,
-  });
+  const given = options(
+    'Any packet to any dispatcher; --every runs all combinations, --matrix with all numbers of dispatchers, a quarter of an hour',
+    {
+      dispatchers: 3,
+      mode: 'nat',
+      scheduler: 'rr',
+      lock: 'confirm',
+      family: 4,
+      ...FULL_LOAD,
+      offloads: 'off',
+      routing: 'spray',
+      confirmTimeout: PATIENT['confirm-timeout'],
+      lease: PATIENT.lease,
+      loss: 0,
+      duplicate: 0,
+      reorder: 0,
+      seed: 1,
+      pairwise: false,
+      every: false,
+      matrix: false,
+    },
+  );
   const { loss, duplicate, reorder, seed } = given;
   /** @type {4 | 6} */
   const family = given.family === 6 ? 6 : 4;
@@ -105,7 +109,12 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       verdicts.push(
         await spray({
           dispatchers,
-          combinations: given.matrix ? everyCombination(family) : given.pairwise ? pairwise(family) : [one],
+          combinations:
+            given.matrix || given.every
+              ? everyCombination(family)
+              : given.pairwise
+                ? pairwise(family)
+                : [one],
           load: given,
           offloads: /** @type {import('../laboratory.mjs').Offloads} */ (offloads),
           mode: /** @type {import('../spraying.mjs').SprayMode} */ (given.routing),
