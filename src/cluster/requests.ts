@@ -160,8 +160,7 @@ export class Requests {
     };
     // Flows that were opened just before a session moved are where it was: their updates may be under way.
     const moved = entry.generation > 0 && context.now - entry.openedAt < context.settings.leaseMs;
-    // Under `confirm` all know of a flow before its server does: its session may move when its dispatcher dies with the update.
-    if (policy.lock === 'confirm' || ended !== NO_ISN || moved || this.locks.isContested(flow)) {
+    if (ended !== NO_ISN || moved || this.locks.isContested(flow)) {
       this.lockFor(waiting, claim);
       return true;
     }

@@ -18,8 +18,6 @@ export const POLICY: ServicePolicy = {
 };
 export const AUTO: ServicePolicy = { ...POLICY, lock: 'auto' };
 export const UDP: ServicePolicy = { ...POLICY, udp: true };
-/** New flows are confirmed, but not those of a known session. */
-export const UDP_AUTO: ServicePolicy = { ...UDP, lock: 'auto' };
 
 export const BOTH = [0, 1];
 export const FLOW = flowKey(1);

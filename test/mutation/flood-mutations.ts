@@ -96,14 +96,6 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: '1, 9',
-    name: 'confirm opens flows of a known session without asking',
-    file: 'src/cluster/requests.ts',
-    from: "if (policy.lock === 'confirm' || ended",
-    to: 'if (ended',
-    model: 'a flow of a known session opens',
-  },
-  {
     rule: '1',
     name: 'an unlock takes back what a later attempt intended',
     file: 'src/cluster/lock-state.ts',

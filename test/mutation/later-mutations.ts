@@ -128,8 +128,8 @@ const FOUND: readonly Mutation[] = [
     rule: '2, 9',
     name: 'flows of a session that just moved are not asked for',
     file: 'src/cluster/requests.ts',
-    from: ' || moved || this.locks',
-    to: ' || this.locks',
+    from: 'if (ended !== NO_ISN || moved || this.locks',
+    to: 'if (ended !== NO_ISN || this.locks',
     model: 'a session moves while a flow',
   },
   {

@@ -4,18 +4,7 @@
 
 import { BIT_CLOSING } from '../../../src/cluster/entry.ts';
 import { ack, flowKey, type ModelCase, nodeAt, reply, sessionKey, syn, TAG, udp } from '../case.ts';
-import {
-  AUTO,
-  BOTH,
-  drains,
-  FLOW,
-  forwarded,
-  hold,
-  holdAll,
-  noReset,
-  UDP,
-  UDP_AUTO,
-} from '../first-states.ts';
+import { AUTO, BOTH, drains, FLOW, forwarded, hold, holdAll, noReset, UDP } from '../first-states.ts';
 
 const ALL = [0, 1, 2];
 
@@ -186,7 +175,7 @@ export const ENTRY_CASES: readonly ModelCase[] = [
     name: 'a flow stays where its session was',
     rule: '9',
     nodes: 2,
-    policy: UDP_AUTO,
+    policy: UDP,
     prepare: (world) => {
       holdAll(world, FLOW, { server: 1 });
       holdAll(world, sessionKey(1), { server: 2, generation: 1 });
@@ -199,7 +188,7 @@ export const ENTRY_CASES: readonly ModelCase[] = [
     name: 'a session moved, and who granted that has not heard so',
     rule: '2, 9',
     nodes: 2,
-    policy: UDP_AUTO,
+    policy: UDP,
     prepare: (world) => {
       hold(world, 0, sessionKey(1), { server: 1, generation: 1 });
       hold(world, 1, sessionKey(1), { server: 4 });
@@ -216,29 +205,10 @@ export const ENTRY_CASES: readonly ModelCase[] = [
     ],
   },
   {
-    name: 'a flow of a known session opens, its dispatcher dies, the session moves',
-    rule: '1, 9',
-    nodes: 2,
-    policy: UDP,
-    prepare: (world) => {
-      holdAll(world, sessionKey(1), { server: 4 });
-      // Only dispatcher 1 knows yet that the server is to be left.
-      world.drained = new Set([4]);
-      world.drainedAt = 1;
-    },
-    packets: [
-      { packet: udp(1, FLOW, sessionKey(1)), at: [0] },
-      { packet: udp(2, FLOW, sessionKey(1)), at: [1] },
-    ],
-    crashes: 1,
-    losses: 1,
-    repeats: false,
-  },
-  {
     name: 'a session moves while a flow of it opens',
     rule: '2, 9',
     nodes: 2,
-    policy: UDP_AUTO,
+    policy: UDP,
     prepare: (world) => holdAll(world, sessionKey(1), { server: 4 }),
     events: [drains(4)],
     packets: [
