@@ -29,8 +29,8 @@ export async function eagerJoiner(scenario, name) {
  */
 export async function leak(scenario, name) {
   const { dispatchers, lab, spraying } = scenario.bed;
-  // The joiner of the control before may have broken all that there were.
-  await scenario.refill();
+  // The joiner of the control before may have broken all that there were, and some of them later.
+  await scenario.open();
   const before = scenario.resets;
   await scenario.push(20);
   await dispatchers.kill9(name);
@@ -55,7 +55,7 @@ export async function leak(scenario, name) {
 /** Everybody forgets. @param {Failover} scenario */
 export async function oblivion(scenario) {
   const { dispatchers, spraying } = scenario.bed;
-  await scenario.refill();
+  await scenario.open();
   const { broken: before } = await scenario.talk.ask('report');
   for (const name of [...dispatchers.running.keys()]) await dispatchers.kill9(name);
   // All: one that is missing would be waited for a minute before anybody says that nobody knows.

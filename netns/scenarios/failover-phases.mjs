@@ -185,10 +185,15 @@ export class Failover {
 
   /** Opens as many connections as dead servers took with them. */
   async refill() {
+    await this.open(this.connections);
+  }
+
+  /** Opens what is missing, and waits until so many are open. @param {number} [least] */
+  async open(least = 1) {
     const { open } = await this.talk.ask('report');
     if (open < this.connections) await this.talk.ask(`open ${this.connections - open}`);
-    await waitFor(async () => (await this.talk.ask('report')).open >= this.connections, {
-      what: 'all connections to be open',
+    await waitFor(async () => (await this.talk.ask('report')).open >= least, {
+      what: `${least} connections to be open`,
       everyMs: 100,
     });
   }

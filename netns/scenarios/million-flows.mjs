@@ -82,7 +82,9 @@ class MillionFlows extends FlowLab {
       used,
       capacity: this.size.capacity,
     });
-    this.verdict.claim('each was opened once', counters['flow-opened'] === this.opened + this.flows, {
+    // Those that gave way may not have come again yet: then each was opened once all the same.
+    const once = counters['flow-opened'] === this.opened + this.flows && counters['flow-evicted'] === 0;
+    this.verdict.claim('each was opened once', once, {
       'flow-opened': counters['flow-opened'],
       'flow-evicted': counters['flow-evicted'],
     });
