@@ -32,6 +32,15 @@ interface Layout {
   readonly partsMax: number;
 }
 
+/** @param key 32 bytes. @param nonce 12 bytes; to seal, never twice under one key. @param headerBytes of the datagram, before what is sealed. */
+type AeadCall = (
+  key: Uint8Array,
+  nonce: Uint8Array,
+  datagram: Uint8Array,
+  text: Uint8Array,
+  headerBytes: number,
+) => number;
+
 /** Constants of <sys/socket.h> and <netinet/in.h>, by their names there. */
 export interface SocketConstants {
   readonly AF_INET: number;
@@ -199,23 +208,11 @@ export interface Native {
 
   /**
    * AES-256-GCM. Seals `text` into `datagram`: a header, which stands there and is authenticated, ciphertext of the text's size, a tag of 16 bytes.
-   * @param key 32 bytes. @param nonce 12 bytes, never twice under one key. @returns 0 or -errno.
+   * @returns 0 or -errno.
    */
-  aeadSeal(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    datagram: Uint8Array,
-    text: Uint8Array,
-    headerBytes: number,
-  ): number;
+  readonly aeadSeal: AeadCall;
   /** Opens a datagram into `text`, as long as what is sealed in it. @returns 0 or -errno (EBADMSG: the tag does not fit). */
-  aeadOpen(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    datagram: Uint8Array,
-    text: Uint8Array,
-    headerBytes: number,
-  ): number;
+  readonly aeadOpen: AeadCall;
 
   /** Closes a descriptor that this addon opened. @returns 0, or -EBADF when it is closed already or is not the addon's. */
   close(fd: number): number;

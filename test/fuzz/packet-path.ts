@@ -22,6 +22,7 @@ import { SLOT_SIZE } from '../../src/wire/batch.ts';
 import { decodePacket } from '../support/decode.ts';
 import { type BuiltPacket, putPacket, takePacket } from '../support/packets.ts';
 import { Path } from '../support/path.ts';
+import { finishHeader, sumHeader } from './headers.ts';
 import { drawTemplate, fuzzServices } from './templates.ts';
 
 /** Counted by reader threads, or by a member of a cluster (test/unit/daemon/member.test.ts), not by the path of a dispatcher alone. */
@@ -283,24 +284,4 @@ function isSound(packet: BuiltPacket): boolean {
 
 function hexOf(packet: BuiltPacket): string {
   return `${packet.vnet.toString('hex')} ${packet.bytes.toString('hex')}`;
-}
-
-/** Makes random bytes an IPv4 or IPv6 packet as far as length and header checksum go. */
-function finishHeader(bytes: Buffer): void {
-  if (bytes[0]! >> 4 === 4) {
-    bytes[0] = 0x45;
-    bytes.writeUInt16BE(bytes.length, 2);
-    sumHeader(bytes);
-  } else if (bytes.length >= 40) bytes.writeUInt16BE(bytes.length - 40, 4);
-}
-
-/** Makes the IPv4 header checksum right again. */
-function sumHeader(bytes: Buffer): void {
-  const size = Math.min((bytes[0]! & 15) * 4, bytes.length & ~1);
-  if (size < 20) return;
-  bytes.writeUInt16BE(0, 10);
-  let sum = 0;
-  for (let at = 0; at < size; at += 2) sum += bytes.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  bytes.writeUInt16BE(~sum & 0xffff, 10);
 }

@@ -1,27 +1,13 @@
 // UDP sockets in batches, over loopback: sources, truncation, and destinations that are refused one by one.
-import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../src/base/fault.ts';
 import { createTally, loadNative } from '../../src/io/native.ts';
-import { openGroup, openUdp, type Socket, sendGroupsBy } from '../../src/io/socket.ts';
+import { openUdp, type Socket } from '../../src/io/socket.ts';
 import { parseAddress } from '../../src/wire/address.ts';
+import { addresses, columns, keep, numbered, untilReadable } from '../support/sockets.ts';
 
-const { EACCES, EAFNOSUPPORT, EAGAIN, EBADF, EINVAL, EMSGSIZE, ENODEV } = constants.errno;
-
-/** Four words a row. */
-function addresses(...texts: string[]): Uint32Array {
-  return Uint32Array.from(texts.flatMap((text) => [...parseAddress(text)!.words]));
-}
-
-function columns(size: number): Uint32Array {
-  return new Uint32Array(size);
-}
-
-function keep(socket: Socket): Socket {
-  onTestFinished(() => void loadNative().close(socket.fd));
-  return socket;
-}
+const { EACCES, EAFNOSUPPORT, EAGAIN, EBADF, EINVAL, EMSGSIZE } = constants.errno;
 
 /** A UDP socket on loopback and its port. */
 function listen(family: 4 | 6): Socket & { readonly port: number } {
@@ -32,11 +18,6 @@ function listen(family: 4 | 6): Socket & { readonly port: number } {
   const port = loadNative().socketPort(socket.fd);
   expect(port).toBeGreaterThan(0);
   return { ...socket, port };
-}
-
-/** Waits until the socket is readable: the first of what was sent over loopback is there, and on a busy machine not always the rest. */
-function untilReadable(fd: number): void {
-  expect(loadNative().poll(Int32Array.of(fd), new Int32Array(1), 120_000)).toBe(1);
 }
 
 /** Receives until `count` datagrams have come, in as many batches as that takes. @returns the tallies, added up */
@@ -79,14 +60,6 @@ type Columns = [
   ports: Uint32Array,
   room: number,
 ];
-
-/** `count` datagrams of 8 bytes, each with its number in front, at offsets 64 apart. */
-function numbered(count: number): { bytes: Uint8Array; offsets: Uint32Array; lengths: Uint32Array } {
-  const bytes = new Uint8Array(new SharedArrayBuffer(count * 64));
-  const view = new DataView(bytes.buffer);
-  for (let index = 0; index < count; index++) view.setUint32(index * 64, index);
-  return { bytes, offsets: columns(count).map((_, index) => index * 64), lengths: columns(count).fill(8) };
-}
 
 describe('UDP', () => {
   test.each([4, 6] as const)(
@@ -223,85 +196,5 @@ describe('UDP', () => {
     const again = native.eventOpen();
     native.close(again);
     expect(again).toBe(fd);
-  });
-});
-
-describe('multicast', () => {
-  /** Loopback brings back what is sent over it, whatever the socket says of its own copies. */
-  const LOOPBACK = { device: 'lo', interfaceIndex: 1 };
-
-  test('IPv4: those who joined the group hear it, and nothing else', () => {
-    const [local, group, other] = ['127.0.0.1', '239.1.2.3', '239.1.2.4'];
-    const native = loadNative();
-    const sender = keep(
-      openUdp(parseAddress(local)!.family, { local: { address: parseAddress(local)!, port: 0 } }),
-    );
-    sendGroupsBy(sender, LOOPBACK.interfaceIndex);
-    const member = keep(openGroup({ group: parseAddress(group)!, ...LOOPBACK }, 0, 1 << 16));
-    const port = native.socketPort(member.fd);
-    const stranger = keep(openGroup({ group: parseAddress(other)!, ...LOOPBACK }, port, 1 << 16));
-
-    const { bytes, offsets, lengths } = numbered(3);
-    const places = addresses(group, other, local);
-    const tally = createTally();
-    const { fd, domain } = sender;
-    // The third goes to the host itself, at the group's port.
-    const targets = Uint32Array.of(0, 1, 2);
-    native.sendBatch(
-      fd,
-      domain,
-      bytes,
-      offsets,
-      lengths,
-      targets,
-      places,
-      columns(3).fill(port),
-      0,
-      3,
-      tally,
-    );
-    for (const [socket, number] of [
-      [member, 0],
-      [stranger, 1],
-    ] as const) {
-      untilReadable(socket.fd);
-      const into = numbered(4);
-      const from = columns(16);
-      const rest = [from, columns(4), 0, 4, 64, tally] as const;
-      expect(native.receiveBatch(socket.fd, into.bytes, into.offsets, into.lengths, ...rest)).toBe(1);
-      expect(new DataView(into.bytes.buffer).getUint32(0)).toBe(number);
-      expect([...from.subarray(0, 4)]).toEqual([...parseAddress(local)!.words]);
-    }
-  });
-
-  test('IPv6: a group of a link is joined and sent to on that link', () => {
-    const native = loadNative();
-    const socket = keep(openUdp(6, { local: { address: parseAddress('::1')!, port: 0 } }));
-    sendGroupsBy(socket, LOOPBACK.interfaceIndex);
-    const group = keep(openGroup({ group: parseAddress('ff12::7373')!, ...LOOPBACK }, 0, 1 << 16));
-    expect(native.socketPort(group.fd)).toBeGreaterThan(0);
-    const joined = readFileSync('/proc/net/igmp6', 'utf8').split('\n');
-    expect(joined.some((line) => /^1 +lo +ff120000000000000000000000007373 /.test(line))).toBe(true);
-  });
-
-  test('what cannot be joined is a typed fault, and leaves nothing open', () => {
-    const native = loadNative();
-    const group = parseAddress('239.1.2.3')!;
-    const { fd, domain } = keep(openUdp(4, {}));
-    const words = Uint32Array.from(group.words);
-    expect(native.socketJoin(fd, domain, words, 0)).toBe(-EINVAL);
-    expect(native.socketJoin(fd, domain, words.subarray(1), 1)).toBe(-EINVAL);
-    expect(native.socketJoin(fd, domain, words, 0x7fff_ffff)).toBe(-ENODEV);
-    expect(native.socketJoin(fd, domain, addresses('ff12::1'), 1)).toBe(-EAFNOSUPPORT);
-    expect(native.socketJoin(fd, domain, addresses('192.0.2.1'), 1)).toBe(-EINVAL);
-    expect(native.socketGroupInterface(fd, domain, 0)).toBe(-EINVAL);
-    expect(native.socketGroupInterface(fd, 99, 1)).toBe(-EAFNOSUPPORT);
-    const join = () => openGroup({ group, device: 'lo', interfaceIndex: 0x7fff_ffff }, 0, 1 << 16);
-    const before = native.eventOpen();
-    native.close(before);
-    expect(join).toThrow(/joining the group failed: ENODEV/);
-    const after = native.eventOpen();
-    native.close(after);
-    expect(after).toBe(before);
   });
 });
