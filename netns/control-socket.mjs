@@ -4,7 +4,7 @@ import { request } from 'node:http';
 /**
  * @param {string} socketPath
  * @param {string} path such as `/status`
- * @returns {Promise<any>} the answer, read
+ * @returns {Promise<any>} the answer, read; rejects when nobody answers, or not as asked
  */
 export function askSocket(socketPath, path) {
   return new Promise((resolve, reject) => {
@@ -17,7 +17,8 @@ export function askSocket(socketPath, path) {
       });
       response.on('end', () => {
         try {
-          resolve(JSON.parse(text));
+          if (response.statusCode === 200) resolve(JSON.parse(text));
+          else reject(new Error(text));
         } catch (error) {
           reject(error);
         }

@@ -21,6 +21,8 @@ export class DemoView {
   #shown = 0;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
+  /** A drawing that waits for answers. @type {Promise<void> | undefined} */
+  #drawing;
 
   /**
    * @param {import('./dispatchers.mjs').Dispatchers} dispatchers
@@ -42,13 +44,18 @@ export class DemoView {
   }
 
   start() {
-    this.#timer = setInterval(() => this.#show(), EVERY_MS);
+    this.#timer = setInterval(() => {
+      this.#drawing ??= this.#show().finally(() => {
+        this.#drawing = undefined;
+      });
+    }, EVERY_MS);
   }
 
-  stop() {
+  async stop() {
     clearInterval(this.#timer);
+    await this.#drawing;
     this.#shown = 0;
-    this.#show();
+    await this.#show();
   }
 
   /** Something to be read above the view. @param {string} text */
@@ -71,28 +78,28 @@ export class DemoView {
     this.#height = 0;
   }
 
-  #show() {
+  async #show() {
     if (!process.stdout.isTTY) {
       if (performance.now() - this.#shown < LINES_EVERY_MS) return;
       this.#shown = performance.now();
     }
-    const lines = this.#lines();
+    const lines = await this.#lines();
     this.#clear();
     process.stdout.write(`${lines.join('\n')}\n`);
     if (process.stdout.isTTY) this.#height = lines.length;
   }
 
-  #lines() {
+  async #lines() {
     const { done, broken } = this.#done;
     if (!process.stdout.isTTY)
       return [`  ${String(done).padStart(4)} of ${this.requests} answered, ${broken} broken`];
     const head = ['', ...COLUMNS.map(([title]) => title)].map((cell) => cell.padStart(10)).join('');
-    const rows = this.dispatchers.names.map((name) => {
-      if (!this.dispatchers.running.has(name)) return `${name.padStart(10)}  killed`;
-      const counters = this.dispatchers.counters(name);
+    const rows = this.dispatchers.names.map(async (name) => {
+      const counters = await this.dispatchers.running.get(name)?.look('/counters');
+      if (counters === undefined) return `${name.padStart(10)}  killed`;
       const cells = COLUMNS.map(([, counter]) => String(counters[counter] ?? 0).padStart(10));
       return `${name.padStart(10)}${cells.join('')}`;
     });
-    return [`  ${done} of ${this.requests} answered, ${broken} broken`, head, ...rows];
+    return [`  ${done} of ${this.requests} answered, ${broken} broken`, head, ...(await Promise.all(rows))];
   }
 }

@@ -115,7 +115,7 @@ class Demo {
   /** @returns {Promise<boolean>} whether all went well */
   async run() {
     title(`${CONNECTIONS} connections: ${REQUESTS} HTTP requests, ${LONG} that live through it all`);
-    const before = { shares: this.spraying.counts(), counters: this.dispatchers.total() };
+    const before = { shares: this.spraying.counts(), counters: await this.dispatchers.total() };
     const long = await this.lab.startTool('client', 'long-lived', [
       ...['--host', VIP, '--port', 7000, '--connections', LONG, '--interval', LONG_INTERVAL_MS],
     ]);
@@ -131,9 +131,9 @@ class Demo {
     const { ok = 0, broken = 0, byServer = {}, errors } = JSON.parse(load.lines.at(-1) ?? '{}');
     await this.#allAnsweredAgain(long);
     const talk = await long.ask('report');
-    view.stop();
+    await view.stop();
     const shares = sharesSince(this.spraying.counts(), before.shares);
-    const done = protocolOf(riseOf(this.dispatchers.total(), before.counters));
+    const done = protocolOf(riseOf(await this.dispatchers.total(), before.counters));
     const alive = LONG - talk.broken - talk.wrongServer;
     title('What came of it');
     say(`  ${ok + alive} of ${CONNECTIONS} answered\n${spreadTable(byServer)}\n`);

@@ -6,8 +6,8 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
+import { askSocket } from './control-socket.mjs';
 import { run } from './host.mjs';
 import { PROJECT } from './laboratory.mjs';
 
@@ -78,19 +78,7 @@ export class Dispatcher {
    * @returns {Promise<any>} rejects when nobody answers, or not as asked
    */
   ask(path) {
-    return new Promise((resolve, reject) => {
-      const asked = request({ socketPath: this.socket, path }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8').on('data', (data) => {
-          text += data;
-        });
-        answer.on('error', reject).on('end', () => {
-          if (answer.statusCode === 200) resolve(JSON.parse(text));
-          else reject(new Error(text));
-        });
-      });
-      asked.on('error', reject).end();
-    });
+    return askSocket(this.socket, path);
   }
 
   /** The same of one that may not answer yet, or not any more. @param {string} path @returns {Promise<any>} undefined then */

@@ -75,7 +75,7 @@ export class Dispatchers {
   /** Ends one in good order. @param {string} name */
   async stop(name) {
     const stopped = this.get(name);
-    this.#remember(name);
+    await this.#remember(name);
     this.running.delete(name);
     await stopped.stop();
   }
@@ -93,10 +93,8 @@ export class Dispatchers {
   }
 
   /** @param {string} name */
-  #remember(name) {
-    for (const [counter, value] of Object.entries(this.counters(name))) {
-      this.past[counter] = (this.past[counter] ?? 0) + value;
-    }
+  async #remember(name) {
+    this.past = sumOf(this.past, await this.counters(name));
   }
 
   /**
@@ -116,23 +114,15 @@ export class Dispatchers {
     }
   }
 
-  /** @param {string} name @returns {Counters} */
+  /** @param {string} name @returns {Promise<Counters>} */
   counters(name) {
-    const counters = this.get(name).json('counters');
-    return Array.isArray(counters)
-      ? Object.fromEntries(counters.map(({ name: counter, value }) => [counter, value]))
-      : (counters.counters ?? counters);
+    return this.get(name).ask('/counters');
   }
 
-  /** Of all that run, and of those stopped in good order, together. @returns {Counters} */
-  total() {
-    const sum = { ...this.past };
-    for (const name of this.running.keys()) {
-      for (const [counter, value] of Object.entries(this.counters(name))) {
-        sum[counter] = (sum[counter] ?? 0) + value;
-      }
-    }
-    return sum;
+  /** Of all that run, and of those stopped in good order, together. @returns {Promise<Counters>} */
+  async total() {
+    const running = await Promise.all([...this.running.keys()].map((name) => this.counters(name)));
+    return running.reduce(sumOf, this.past);
   }
 
   /** Waits until each hears each. @param {readonly string[]} [names] */
@@ -151,6 +141,13 @@ export class Dispatchers {
     const { code, stdout, stderr } = this.get(name).cli('diff');
     return { equal: code === 0, text: `${stdout}${stderr}`.trim() };
   }
+}
+
+/** @param {Counters} one @param {Counters} other @returns {Counters} */
+function sumOf(one, other) {
+  const sum = { ...one };
+  for (const [name, value] of Object.entries(other)) sum[name] = (sum[name] ?? 0) + value;
+  return sum;
 }
 
 /** What went up. @param {Counters} after @param {Counters} before @returns {Counters} */

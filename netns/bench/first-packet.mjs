@@ -96,9 +96,9 @@ async function handshakes(bed, programs, lock, scale) {
   const ask = (/** @type {number} */ seconds) =>
     load(bed, programs, ['handshake', VIP, SERVICES[lock], Math.round(seconds * scale * 1000)]);
   await ask(SETTLE_SECONDS);
-  const before = bed.dispatchers.total();
+  const before = await bed.dispatchers.total();
   const { count, failed, p50us, p99us } = await ask(SECONDS);
-  const rise = riseOf(bed.dispatchers.total(), before);
+  const rise = riseOf(await bed.dispatchers.total(), before);
   // What the figure claims to be about must have happened: a lock for each connection.
   const placed = rise['lock-placed'] ?? 0;
   if (failed > 0 || placed < count * 0.9) {

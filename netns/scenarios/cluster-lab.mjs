@@ -40,19 +40,19 @@ export const VERY_PATIENT = { 'confirm-timeout': '1s', lease: '3s', 'dead-after'
 
 /** What there was when somebody looked. */
 export class Witnesses {
-  /** @param {ClusterLab} bed */
-  constructor(bed) {
+  /** @param {ClusterLab} bed @param {import('../dispatchers.mjs').Counters} counters of all dispatchers together */
+  constructor(bed, counters) {
     this.bed = bed;
     this.shares = bed.spraying.counts();
-    this.counters = bed.dispatchers.total();
+    this.counters = counters;
     this.client = bed.snmp('client');
     this.servers = bed.lab.servers.map((name) => bed.snmp(name));
     this.signs = lossSigns(bed);
   }
 
-  /** What has changed since, and `now` to go on from: a look takes a second. */
-  since() {
-    const now = new Witnesses(this.bed);
+  /** What has changed since, and `now` to go on from. */
+  async since() {
+    const now = new Witnesses(this.bed, await this.bed.dispatchers.total());
     /** @type {import('../tools/snmp.mjs').Snmp} */
     const servers = {};
     now.servers.forEach((snmp, index) => {
@@ -130,9 +130,9 @@ export class ClusterLab {
   }
 
   /** A look at all witnesses, to compare with later. */
-  watch() {
+  async watch() {
     this.seen.reset();
-    return new Witnesses(this);
+    return new Witnesses(this, await this.dispatchers.total());
   }
 
   /**

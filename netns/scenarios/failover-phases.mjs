@@ -70,17 +70,18 @@ export class Failover {
     const serverResets = this.resets - resetsBefore;
     const whole = broken === 0 && wrongServer === 0 && serverResets === 0 && open > 0;
     const shown = { open, broken, wrongServer, serverResets, ...more, errors };
-    if (!whole) Object.assign(shown, this.#trace());
+    if (!whole) Object.assign(shown, await this.#trace());
     this.verdict.claim(what, whole && also, shown);
     return report;
   }
 
   /** What may say why something broke. */
-  #trace() {
+  async #trace() {
     const { dispatchers } = this.bed;
-    const resets = [...dispatchers.running.keys()].map(
-      (name) => dispatchers.counters(name)['reset-sent'] ?? 0,
+    const counters = await Promise.all(
+      [...dispatchers.running.keys()].map((name) => dispatchers.counters(name)),
     );
+    const resets = counters.map((of) => of['reset-sent'] ?? 0);
     return { brokenOnes: this.talk.errorLines.slice(-3), resetsOfDispatchers: resets };
   }
 

@@ -100,7 +100,7 @@ class Flood {
 
   /**
    * The flood, looked at all the time: as long as asked, and again until what it is for has happened.
-   * @param {() => boolean} enough @param {() => Promise<void>} [meanwhile] goes on until this has ended, too
+   * @param {() => Promise<boolean>} enough @param {() => Promise<void>} [meanwhile] goes on until this has ended, too
    */
   async flood(enough, meanwhile = async () => {}) {
     const { host, port } = this.bed.services.talk(ONE);
@@ -119,7 +119,7 @@ class Flood {
     const syns = { vip: host, port, milliseconds: seconds * 1000, rate };
     const flooding = async () => {
       const total = { sent: 0, ms: 0 };
-      for (let round = 0; round < MOST_ROUNDS && !(round > 0 && done && enough()); round++) {
+      for (let round = 0; round < MOST_ROUNDS && !(round > 0 && done && (await enough())); round++) {
         const { sent, ms } = await this.load.syns('client', syns);
         total.sent += sent;
         total.ms += ms;
@@ -165,8 +165,8 @@ class Flood {
     await this.goesOn(known, 'all connections to be answered');
     await this.calm();
     const begun = performance.now();
-    const before = this.bed.dispatchers.total();
-    const rises = () => riseOf(this.bed.dispatchers.total(), before);
+    const before = await this.bed.dispatchers.total();
+    const rises = async () => riseOf(await this.bed.dispatchers.total(), before);
     const manyCame = (/** @type {Record<string, number>} */ rise) =>
       (rise['stateless-forward'] ?? 0) > 4 * (rise['flow-opened'] ?? 0);
     const usedBefore = this.bed.dispatchers.get('d1').json('status').table.used;
@@ -175,14 +175,14 @@ class Flood {
     /** @type {import('../processes.mjs').LabProcess | undefined} */
     let late;
     const { sent, ms } = await this.flood(
-      () => seen() && manyCame(rises()),
+      async () => seen() && manyCame(await rises()),
       async () => {
         // The clients come in the middle of it, and each has its first answer there.
         await waitFor(() => peak.floodHere > 0, { what: 'the flood to be seen' });
         late = await this.talk(LATE_CLIENTS, LATE_CLIENTS.length);
       },
     );
-    const all = rises();
+    const all = await rises();
     const rise = (/** @type {string} */ name) => all[name] ?? 0;
     const seconds = (performance.now() - begun) / 1000 + BURST_SECONDS;
     // And what shows life in the flood has its entry all the same.
@@ -233,9 +233,9 @@ class Flood {
     const { verdict, given } = this;
     await this.start();
     const { dispatchers } = this.bed;
-    await this.flood(() => (dispatchers.total()['flow-evicted'] ?? 0) > 0);
+    await this.flood(async () => ((await dispatchers.total())['flow-evicted'] ?? 0) > 0);
     const { used, floodHere } = this.peak;
-    const total = dispatchers.total();
+    const total = await dispatchers.total();
     verdict.claim(
       'control: without the threshold the forged are remembered, and push out one another',
       (total['flow-evicted'] ?? 0) > 0 && (total['stateless-forward'] ?? 0) === 0 && floodHere === 0,

@@ -198,10 +198,10 @@ class Joiner {
 
   async takeOver() {
     const { bed, verdict } = this;
-    const before = bed.dispatchers.counters('d2')['flow-opened'] ?? 0;
+    const before = (await bed.dispatchers.counters('d2'))['flow-opened'] ?? 0;
     bed.spraying.set(['d2']);
     await this.askAll('all flows through the joiner: each is answered by the server that it had');
-    const opened = (bed.dispatchers.counters('d2')['flow-opened'] ?? 0) - before;
+    const opened = ((await bed.dispatchers.counters('d2'))['flow-opened'] ?? 0) - before;
     verdict.claim('and none was opened anew', opened === 0, { opened });
     const { round } = await /** @type {any} */ (this.talk).ask('report');
     /** @type {any} */

@@ -157,12 +157,12 @@ class Partition {
   /** @param {Kind} kind */
   async run(kind) {
     const { dispatchers, hub } = this.bed;
-    const before = this.bed.watch();
+    const before = await this.bed.watch();
     const { first, sessions } = await this.#cut(kind);
     hub.heal();
     await dispatchers.waitForPeers();
     const left = await this.bed.converge(DEADLINE_MS);
-    const { counters } = before.since();
+    const { counters } = await before.since();
     const { conflicts, repaired, byTimeout } = protocolOf(counters);
     const view = dispatchers.get(ALONE).json('diff');
     this.verdict.claim(

@@ -97,7 +97,7 @@ export class Spray {
     return torn <= (this.badWire ? protocolOf(counters).byTimeout : 0);
   }
 
-  /** @param {string} name @param {{ short: any, long: any }} results @param {ReturnType<import('./cluster-lab.mjs').Witnesses['since']>} seen */
+  /** @param {string} name @param {{ short: any, long: any }} results @param {Awaited<ReturnType<import('./cluster-lab.mjs').Witnesses['since']>>} seen */
   #judgeWeb(name, { short, long }, seen) {
     const drops = dropsOf(seen.counters);
     const stalls = short.stalls + long.stalls;
@@ -142,9 +142,9 @@ export class Spray {
    */
   async run(of, load) {
     const name = `${this.bed.spraying.live.length} ${nameOf(of)}`;
-    const before = this.bed.watch();
+    const before = await this.bed.watch();
     const results = await this.web(of, load);
-    const seen = before.since();
+    const seen = await before.since();
     if (this.bed.spraying.mode === 'spray') this.#judgeSpray(name, of, seen.shares);
     this.#judgeWeb(name, results, seen);
     if (of.lock !== 'announce') {
@@ -166,7 +166,7 @@ export class Spray {
       timeout: this.badWire ? LOST_MS.badWire : LOST_MS.else,
       ...(of.family === 4 && { base: '198.18' }),
     });
-    const { counters, signs, now } = before.since();
+    const { counters, signs, now } = await before.since();
     const drops = dropsOf(counters);
     const { mixed, lost, silent } = burst;
     const explained = lost === 0 || Object.keys(drops).length > 0 || isCounted(signs) || this.badWire;
@@ -204,7 +204,7 @@ export class Spray {
     if (of.family !== 4) return;
     const { host, port } = this.bed.services.talk(of);
     const six = await this.#tool('client-load', { host, port, clients: load.clients, connections: 6 });
-    const { counters } = before.since();
+    const { counters } = await before.since();
     const whole = six.broken === 0 && this.#isExcused(six.mixed, counters);
     this.verdict.claim(`${name}: affinity by client, one server each`, whole, {
       clients: six.clients,
@@ -245,7 +245,7 @@ export class Spray {
   async judgeWire(asked) {
     const report = await this.bed.hub.removeWire();
     const { packets, lost, duplicated, reordered } = report;
-    const counters = this.bed.dispatchers.total();
+    const counters = await this.bed.dispatchers.total();
     const repaired = counters['cluster-datagrams-repaired'] ?? 0;
     const replayed = counters['cluster-refused-replay'] ?? 0;
     const percent = (/** @type {number} */ part, /** @type {number} */ whole) =>

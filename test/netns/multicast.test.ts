@@ -71,23 +71,25 @@ test.each([4, 6] as const)(
       expect({ ok, broken }).toEqual({ ok: REQUESTS, broken: 0 });
     };
     const look = () =>
-      NAMES.map((name) => {
-        const counters = lab.dispatchers.counters(name);
-        const peers: PeerView[] = lab.dispatchers.get(name).json('peers');
-        return {
-          sequences: peers.map((peer) => peer.sent),
-          sent: counters['cluster-multicasts-sent']!,
-          sentByKernel: kernelCounter(lab.lab, name, 'sent'),
-          received: counters['cluster-multicasts-received']!,
-          repaired: counters['cluster-datagrams-repaired']!,
-        };
-      });
+      Promise.all(
+        NAMES.map(async (name) => {
+          const counters = await lab.dispatchers.counters(name);
+          const peers: PeerView[] = await lab.dispatchers.get(name).ask('/peers');
+          return {
+            sequences: peers.map((peer) => peer.sent),
+            sent: counters['cluster-multicasts-sent']!,
+            sentByKernel: kernelCounter(lab.lab, name, 'sent'),
+            received: counters['cluster-multicasts-received']!,
+            repaired: counters['cluster-datagrams-repaired']!,
+          };
+        }),
+      );
 
     await load();
     expect(await lab.converge()).toBe('');
     // Its stream is numbered: a datagram a number, sent once, and had by the others by the group.
-    const once = () => {
-      const seen = look();
+    const once = async () => {
+      const seen = await look();
       const all = seen.reduce((sum, { sent }) => sum + sent, 0);
       return seen.every(
         ({ sequences, sent, sentByKernel, received }) =>
@@ -104,10 +106,10 @@ test.each([4, 6] as const)(
 
     const group = `${family === 4 ? 'ip' : 'ip6'} daddr ${CLUSTER_GROUP[family]}`;
     for (const name of NAMES) cut(lab.lab, name, group);
-    const before = look();
+    const before = await look();
     await load();
     expect(await lab.converge()).toBe('');
-    for (const [index, now] of look().entries()) {
+    for (const [index, now] of (await look()).entries()) {
       expect(now.received).toBe(before[index]!.received);
       expect(now.repaired).toBeGreaterThan(before[index]!.repaired);
       expect(kernelCounter(lab.lab, NAMES[index]!, 'cut')).toBeGreaterThan(0);
