@@ -46,6 +46,8 @@ function run(input: object, now: number, ...more: string[]): Outcome {
     '--max-semi-space-size=1',
     // It collects by the clock, eight seconds after the last collection, however little there is.
     '--no-memory-reducer',
+    // What is not optimised yet allocates, and on a busy machine a compiler in the background is late.
+    '--no-concurrent-recompilation',
     ...INLINING_FLAGS,
     fixture,
     compiled.folder,
