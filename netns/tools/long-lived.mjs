@@ -6,6 +6,9 @@
  * { open, answered, round, broken, wrongServer, resets, stalled, byServer, lost, errors }. `round` counts the rounds in which every open
  * connection was answered, so that "all of them still live" is a condition to wait for; `lost` are the broken ones by server.
  * Each broken one has its line on standard error.
+ *
+ * `insist` is for servers that answer a flood with SYN cookies: if a client's ACK and first line are lost and an ACK that it sends later
+ * arrives, the server begins after that line, which it acknowledges and never reads.
  */
 import { connect } from 'node:net';
 import { answerQuestions, count, inParallel, options } from './options.mjs';
@@ -16,6 +19,7 @@ const given = options('Keeps many TCP connections alive', {
   connections: 100,
   concurrency: 50,
   interval: 250,
+  insist: 0, // ms after which a connection that had no answer yet says another line; 0: never
   from: '',
 });
 
@@ -55,12 +59,16 @@ function openOne(index) {
       const talk = { socket, server: '', sent: round, answered: round, rest: '', ending: false };
       socket.setNoDelay(true);
       let port = 0;
+      /** @type {NodeJS.Timeout | undefined} */
+      let insisting;
       socket.on('connect', () => {
         port = socket.localPort ?? 0;
         talks.add(talk);
         say(talk);
+        if (given.insist > 0) insisting = setInterval(say, given.insist, talk);
       });
       socket.on('data', (data) => {
+        clearInterval(insisting);
         const lines = (talk.rest + data).split('\n');
         talk.rest = lines.pop() ?? '';
         for (const line of lines) heard(talk, line);
@@ -72,6 +80,7 @@ function openOne(index) {
         if (code === 'ECONNRESET') totals.resets++;
       });
       socket.on('close', () => {
+        clearInterval(insisting);
         // A reset met while writing can look like an end in good order: only what was asked for is one.
         if (!talk.ending) {
           totals.broken++;
