@@ -14,6 +14,7 @@ import { waitFor } from '../host.mjs';
 import { CLIENT } from '../single.mjs';
 import { options } from '../tools/options.mjs';
 import { ClusterLab, PATIENT } from './cluster-lab.mjs';
+import { FloodPeak } from './flood-peak.mjs';
 import { PacketLoad } from './packet-load.mjs';
 import { Verdict } from './verdict.mjs';
 
@@ -57,15 +58,7 @@ class Flood {
       more: { table: { capacity }, flood: { 'new-sessions-per-second': threshold } },
     });
     this.load = new PacketLoad(this.bed.lab);
-    this.peak = {
-      used: 0,
-      locks: 0,
-      waiting: 0,
-      floodHere: 0,
-      floodElsewhere: 0,
-      peersFlooding: 0,
-      looks: 0,
-    };
+    this.peak = new FloodPeak(this.bed);
   }
 
   get names() {
@@ -89,22 +82,6 @@ class Flood {
     await this.bed.start();
   }
 
-  async look() {
-    const { peak } = this;
-    peak.looks++;
-    for (const name of this.names) {
-      const { socket } = this.bed.dispatchers.get(name);
-      const { cluster, table } = await askSocket(socket, '/status');
-      peak.used = Math.max(peak.used, table.used);
-      peak.locks = Math.max(peak.locks, cluster.locks);
-      peak.waiting = Math.max(peak.waiting, cluster.waitingPackets);
-      if (cluster.flood) peak.floodHere++;
-      if (cluster.floodElsewhere.length > 0) peak.floodElsewhere++;
-      const peers = await askSocket(socket, '/peers');
-      if (peers.some((/** @type {any} */ peer) => peer.flooding)) peak.peersFlooding++;
-    }
-  }
-
   /**
    * The flood, looked at all the time: as long as asked, and again until what it is for has happened.
    * @param {() => Promise<boolean>} enough @param {() => Promise<void>} [meanwhile] goes on until this has ended, too
@@ -115,7 +92,7 @@ class Flood {
     let ended = false;
     const looking = (async () => {
       while (!ended) {
-        await this.look();
+        await this.peak.look();
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     })();
