@@ -146,3 +146,11 @@ test('the right shape with any values', () => {
     { numRuns: 500 },
   );
 });
+
+// What a look at an object finds though nobody wrote it.
+test.each(['valueOf', 'toString', 'constructor', '__proto__'])(
+  'a dispatcher %s without an address',
+  (name) => {
+    expect(judge(JSON.stringify({ cluster: { dispatchers: { [name]: null } } }))).toBeUndefined();
+  },
+);

@@ -36,8 +36,10 @@ export function readSection<S extends Section>(
   section: S,
   list: FaultList,
 ): Draft<S> {
+  // Without a prototype: what every object has, such as `valueOf`, is nothing that was read.
+  const draft: Record<string, unknown> = Object.create(null);
   const raw = value === undefined ? {} : readMap(value, path, list);
-  if (raw === undefined) return {};
+  if (raw === undefined) return draft as Draft<S>;
   const known = Object.keys(section);
   for (const key of Object.keys(raw)) {
     if (known.includes(key)) continue;
@@ -47,7 +49,6 @@ export function readSection<S extends Section>(
       `unknown key: ${near === undefined ? `known are ${known.join(', ')}` : `did you mean '${near}'?`}`,
     );
   }
-  const draft: Record<string, unknown> = {};
   for (const [key, schema] of Object.entries(section)) {
     const read = readKey(Object.hasOwn(raw, key) ? raw[key] : undefined, [...path, key], schema, list);
     if (read !== undefined) draft[key] = read;
