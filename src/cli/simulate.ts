@@ -2,8 +2,9 @@
  * `latchway simulate`: runs the protocol in a virtual network, seed by seed, and says what went wrong in which.
  *
  * What is not given by an option the seed chooses, so a seed with the same options is the same run, to the byte. Progress
- * goes to standard error where that is a terminal.
+ * goes to standard error: on a terminal as it comes, else a line each thousand runs. SIGINT and SIGTERM end it with what the runs until then have shown, and exit code 1.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { LatchwayError } from '../base/fault.ts';
 import type { SimulationOptions } from '../sim/options.ts';
@@ -94,7 +95,7 @@ function givenOptions(words: Words): Partial<SimulationOptions> {
   return given;
 }
 
-function simulate(words: Words): void {
+async function simulate(words: Words): Promise<void> {
   const given = givenOptions(words);
   const first = numberOf(words, 'seed', 2 ** 31) ?? 1;
   const runs = numberOf(words, 'runs', 10_000_000) ?? 100;
@@ -114,30 +115,66 @@ function simulate(words: Words): void {
   }
   if (dispatchers !== undefined && dispatchers > MOST_DISPATCHERS)
     throw usage(`--dispatchers: at most ${MOST_DISPATCHERS}, but for --cost`);
-  const totals = new Map<string, number>();
-  const wrong: SimulationSummary[] = [];
-  let transcript = '';
-  for (let seed = first; seed < first + runs; seed++) {
-    const summary = runSeed(seed, given);
-    transcript = summary.transcript;
-    if (summary.violations.length > 0) wrong.push(summary);
-    addUp(totals, summary);
-    if (process.stderr.isTTY === true) process.stderr.write(`\r${seed - first + 1} of ${runs} runs `);
+  const found = await runSeeds(first, runs, given);
+  if (words['json'] === true) printJson(asJson(first, runs, found));
+  else printFound(first, runs, found);
+  if (found.wrong.length > 0 || found.done < runs) process.exitCode = 1;
+}
+
+/** What the runs have shown, of which there were `done`. */
+interface Found {
+  done: number;
+  readonly totals: Map<string, number>;
+  readonly wrong: SimulationSummary[];
+  /** Of the last run. */
+  transcript: string;
+}
+
+/** Runs one seed after the other, until a signal asks for what was found. */
+async function runSeeds(first: number, runs: number, given: Partial<SimulationOptions>): Promise<Found> {
+  const found: Found = { done: 0, totals: new Map(), wrong: [], transcript: '' };
+  let stopped = false;
+  const stop = (): void => {
+    stopped = true;
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  while (found.done < runs && !stopped) {
+    const summary = runSeed(first + found.done, given);
+    found.done++;
+    found.transcript = summary.transcript;
+    if (summary.violations.length > 0) found.wrong.push(summary);
+    addUp(found.totals, summary);
+    showProgress(found.done, runs);
+    // A signal is seen between two runs only.
+    await setImmediate();
   }
+  process.off('SIGINT', stop).off('SIGTERM', stop);
   if (process.stderr.isTTY === true) process.stderr.write('\r\u001b[K');
-  if (words['json'] === true) {
-    const violations = wrong.map(({ seed, violations: what }) => ({ seed, violations: what }));
-    printJson({ first, runs, ...Object.fromEntries(totals), violations, transcript });
-  } else {
-    print(formatTable(['what', 'count'], [['runs', runs], ...totals], [1]));
-    for (const { seed, violations } of wrong) {
-      for (const violation of violations) print(`seed ${seed}: ${violation}`);
-      print(`  again: the same options with --seed ${seed} --runs 1`);
-    }
-    if (runs === 1) print(`transcript ${transcript}`);
-    print(wrong.length === 0 ? 'no violation' : `${wrong.length} of ${runs} runs violate the protocol`);
+  return found;
+}
+
+function showProgress(done: number, runs: number): void {
+  if (process.stderr.isTTY === true) process.stderr.write(`\r${done} of ${runs} runs `);
+  else if (done % 1_000 === 0 && done < runs) process.stderr.write(`${done} of ${runs} runs\n`);
+}
+
+function asJson(first: number, runs: number, { done, totals, wrong, transcript }: Found): unknown {
+  const violations = wrong.map(({ seed, violations: what }) => ({ seed, violations: what }));
+  return { first, runs, done, ...Object.fromEntries(totals), violations, transcript };
+}
+
+function printFound(first: number, runs: number, { done, totals, wrong, transcript }: Found): void {
+  print(formatTable(['what', 'count'], [['runs', done], ...totals], [1]));
+  for (const { seed, violations } of wrong) {
+    for (const violation of violations) print(`seed ${seed}: ${violation}`);
+    print(`  again: the same options with --seed ${seed} --runs 1`);
   }
-  if (wrong.length > 0) process.exitCode = 1;
+  if (runs === 1) print(`transcript ${transcript}`);
+  print(wrong.length === 0 ? 'no violation' : `${wrong.length} of ${done} runs violate the protocol`);
+  if (done < runs)
+    print(
+      `stopped after ${done} of ${runs} runs; the rest: the same options with --seed ${first + done} --runs ${runs - done}`,
+    );
 }
 
 function addUp(totals: Map<string, number>, summary: SimulationSummary): void {
