@@ -14,10 +14,9 @@ const INPUT = { device: 'lw0', table: 7373, vips: [{ address: VIP, service: 'web
 let journalDirectory: string;
 let lab: HostLab;
 let driver: HostDriver;
-let labs = 0;
 beforeEach(() => {
   journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
-  lab = HostLab.open(`k${labs++}`);
+  lab = HostLab.open();
   driver = lab.driver();
 });
 afterEach(async () => {

@@ -16,10 +16,9 @@ const INPUT = { device: 'lb0', table: 7373, vips, servers: [server] };
 let folder: string;
 let lab: HostLab;
 let driver: HostDriver;
-let labs = 0;
 beforeEach(() => {
   folder = mkdtempSync(`${tmpdir()}/latchway-host-`);
-  lab = HostLab.open(`x${labs++}`);
+  lab = HostLab.open();
   driver = lab.driver();
 });
 afterEach(async () => {

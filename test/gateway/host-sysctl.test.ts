@@ -23,10 +23,9 @@ const VIP6 = { address: '2001:db8:f::10', service: 'dns6' };
 let journalDirectory: string;
 let lab: HostLab;
 let driver: HostDriver;
-let labs = 0;
 beforeEach(() => {
   journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
-  lab = HostLab.open(`s${labs++}`);
+  lab = HostLab.open();
   driver = lab.driver();
 });
 afterEach(async () => {

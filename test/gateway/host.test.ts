@@ -53,9 +53,8 @@ afterAll(() => rmSync(journalDirectory, { recursive: true, force: true }));
 
 let lab: HostLab;
 let driver: HostDriver;
-let labs = 0;
 beforeEach(() => {
-  lab = HostLab.open(`${labs++}`);
+  lab = HostLab.open();
   driver = lab.driver();
 });
 afterEach(() => lab.close());

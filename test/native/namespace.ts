@@ -6,6 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { register, remove } from '../../netns/registry.mjs';
 import { loadNative, type Native, POLL } from '../../src/io/native.ts';
 import { openTun, TunDevice } from '../../src/io/tun.ts';
 import type { Batch } from '../../src/wire/batch.ts';
@@ -31,13 +32,13 @@ export function fixture(name: string): string {
 }
 
 export class Namespace {
-  readonly name = uniqueName('lwn');
+  readonly name: string;
 
   constructor() {
+    const lab = register({ topology: 'native-test', hosts: ['tun'], kept: false });
+    this.name = `${lab.name}-tun`;
     execFileSync('ip', ['netns', 'add', this.name]);
-    onTestFinished(() => {
-      execFileSync('ip', ['netns', 'del', this.name]);
-    });
+    onTestFinished(() => remove(lab.name));
     this.ip('link', 'set', 'lo', 'up');
   }
 

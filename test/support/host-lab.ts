@@ -4,18 +4,21 @@
  *     client cl0 10.1.0.2/24  2001:db8:1::2/64   --  gw0 10.1.0.1  2001:db8:1::1   gateway
  *     server sv0 10.2.0.2/24  2001:db8:2::2/64   --  gw1 10.2.0.1  2001:db8:2::1   gateway
  *
- * Each helper process is ended, and each namespace removed, by `close`.
+ * Each helper process is ended, and each namespace removed, by `close`; after a SIGKILL, by the next lab that is made.
  */
 
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { register, remove } from '../../netns/registry.mjs';
 
 const DRIVER = fileURLToPath(new URL('./host-driver.mjs', import.meta.url));
 const PACKETS = fileURLToPath(new URL('./packets.py', import.meta.url));
 /** Far beyond what anything here takes, on a busy machine too. */
 const PATIENCE_MS = 120_000;
 
-export type Side = 'client' | 'gateway' | 'server';
+const SIDES = ['client', 'gateway', 'server'] as const;
+
+export type Side = (typeof SIDES)[number];
 
 /** A helper that talks in lines. */
 export class LineProcess {
@@ -83,24 +86,20 @@ export class LineProcess {
 }
 
 export class HostLab {
-  readonly #prefix: string;
+  readonly #name = register({ topology: 'host-test', hosts: [...SIDES], kept: false }).name;
   readonly #processes: LineProcess[] = [];
 
-  private constructor(prefix: string) {
-    this.#prefix = prefix;
-  }
+  private constructor() {}
 
-  /** @param forwarding whether the gateway forwards before the set-up (else all its sysctls are as the kernel has them). */
-  static open(label: string, forwarding = false): HostLab {
-    const lab = new HostLab(`lwh-${process.pid}-${label}`);
-    for (const side of ['client', 'gateway', 'server'] as const) {
+  static open(): HostLab {
+    const lab = new HostLab();
+    for (const side of SIDES) {
       execFileSync('ip', ['netns', 'add', lab.namespace(side)]);
       lab.run(side, 'ip link set lo up');
     }
     lab.#connect('client', 'cl0', 'gw0', 1);
     lab.#connect('server', 'sv0', 'gw1', 2);
     lab.#settle();
-    if (forwarding) lab.sysctl('gateway', { 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });
     return lab;
   }
 
@@ -125,7 +124,7 @@ export class HostLab {
   }
 
   namespace(side: Side): string {
-    return `${this.#prefix}-${side}`;
+    return `${this.#name}-${side}`;
   }
 
   /** Runs a command, its words separated by single spaces. */
@@ -188,13 +187,7 @@ export class HostLab {
 
   async close(): Promise<void> {
     for (const one of this.#processes) await one.kill();
-    for (const side of ['client', 'gateway', 'server'] as const) {
-      try {
-        execFileSync('ip', ['netns', 'del', this.namespace(side)], { stdio: 'ignore' });
-      } catch {
-        // It was never made.
-      }
-    }
+    remove(this.#name);
   }
 }
 
