@@ -3,42 +3,26 @@
  * connection tracking, and the controls that show that each piece is needed.
  */
 
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DNS, INPUT, MANY, SERVER, VIP, VIP6 } from '../support/host-inputs.ts';
 import { type HostDriver, HostLab, type LineProcess } from '../support/host-lab.ts';
 import { type PacketSpec, packet } from '../support/host-packets.ts';
 
-const VIP = '192.0.2.10';
 const CLIENT = '10.1.0.2';
-const SERVER = '10.2.0.2';
-const server = { address: SERVER, name: 'dns/s1', mode: 'nat', protocol: 17, ports: [[53, 53]] };
-const INPUT = { device: 'lw0', table: 7373, vips: [{ address: VIP, service: 'dns' }], servers: [server] };
-const MANY = {
-  ...INPUT,
-  servers: [
-    server,
-    ...Array.from({ length: 40 }, (_, index) => ({ ...server, address: `10.2.1.${index + 1}` })),
-  ],
-};
-const VIP6 = { address: '2001:db8:f::10', service: 'dns6' };
 
-let journalDirectory: string;
 let lab: HostLab;
 let driver: HostDriver;
 beforeEach(() => {
-  journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
   lab = HostLab.open();
   driver = lab.driver();
 });
-afterEach(async () => {
-  rmSync(journalDirectory, { recursive: true, force: true });
-  await lab.close();
-});
+afterEach(() => lab.close());
 
 const apply = (input: object, options: object = {}) =>
-  driver.must('apply', { input, options: { journalDirectory, ...options } });
-const stop = (options: object = {}) => driver.must('stop', { options: { journalDirectory, ...options } });
+  driver.must('apply', { input, options: { journalDirectory: lab.directory, ...options } });
+const stop = (options: object = {}) =>
+  driver.must('stop', { options: { journalDirectory: lab.directory, ...options } });
 
 const REPLY = { from: SERVER, to: CLIENT, protocol: 'udp', fromPort: 53, toPort: 4_000 } as const;
 const FREE = { ...REPLY, fromPort: 9_999 } as const;
@@ -115,7 +99,7 @@ test('no reply leaks while plans change under a stream of replies, nor while a n
   const grown = {
     ...INPUT,
     vips: [...INPUT.vips, VIP6],
-    servers: [server, { ...server, ports: [[54, 60]] }],
+    servers: [DNS, { ...DNS, ports: [[54, 60]] }],
   };
   expect(await apply(grown)).toMatchObject({ removed: 1 });
   expect(await apply(INPUT)).toMatchObject({ added: 1 });
@@ -143,20 +127,20 @@ test('a fault in the middle undoes what was done; on a reload it goes back to th
   const tun = await lab.packets('gateway', 'tun', 'lw0');
   lab.run('gateway', `ip route add ${VIP} via ${SERVER} dev gw1`);
   // All but the very last step works.
-  const failed = await driver.ask('apply', { input: INPUT, options: { journalDirectory } });
+  const failed = await driver.ask('apply', { input: INPUT, options: { journalDirectory: lab.directory } });
   expect(failed.fault).toMatchObject({ code: 'host-command', detail: 'RTNETLINK answers: File exists' });
   expect(failed.fault!['command']).toBe(`ip -4 route add ${VIP} dev lw0 table 254 metric 0 proto 173`);
   lab.run('gateway', `ip route del ${VIP}`);
   await tun.kill();
   expect(lab.snapshot()).toBe(before);
-  expect(readdirSync(journalDirectory)).toEqual([]);
+  expect(readdirSync(lab.directory)).toEqual([]);
 
   const again = await lab.packets('gateway', 'tun', 'lw0');
   await apply(INPUT);
   const running = lab.snapshot();
   lab.run('gateway', `ip route add 192.0.2.11 via ${SERVER} dev gw1`);
   const reload = { ...MANY, vips: [...INPUT.vips, { address: '192.0.2.11', service: 'dns' }] };
-  const answer = await driver.ask('apply', { input: reload, options: { journalDirectory } });
+  const answer = await driver.ask('apply', { input: reload, options: { journalDirectory: lab.directory } });
   expect(answer.fault).toMatchObject({ code: 'host-command' });
   lab.run('gateway', 'ip route del 192.0.2.11');
   expect(lab.snapshot()).toBe(running);
@@ -172,8 +156,8 @@ test('masquerade and ct state invalid drop leave VIP traffic alone, and only tha
   }`;
   lab.run('gateway', 'nft -f -', firewall);
   const tun = await lab.packets('gateway', 'tun', 'lw0');
-  const tcp = { ...server, protocol: 6, ports: [[80, 80]] };
-  const input = { ...INPUT, servers: [server, tcp] };
+  const tcp = { ...DNS, protocol: 6, ports: [[80, 80]] };
+  const input = { ...INPUT, servers: [DNS, tcp] };
   await apply(input);
   const { client, send } = await observers();
   const atServer = await lab.packets('server', 'sniff', 'sv0');
@@ -213,7 +197,7 @@ test('masquerade and ct state invalid drop leave VIP traffic alone, and only tha
   // The control: without the exemption this firewall does break it.
   lab.run('gateway', 'nft delete table inet latchway_lw0');
   expect(await run('nothing')).toMatchObject({ sourceKept: false, replyTaken: false, replyPassed: false });
-  await driver.must('repair', { options: { journalDirectory } });
+  await driver.must('repair', { options: { journalDirectory: lab.directory } });
   expect(await run('healed')).toMatchObject({
     sourceKept: true,
     replyTaken: true,
@@ -226,7 +210,7 @@ test('masquerade and ct state invalid drop leave VIP traffic alone, and only tha
   await atServer.until(has('plain'));
   expect(source(atServer.lines.find(has('plain'))!)).toBe('0a020001');
   await stop();
-  expect(readdirSync(journalDirectory)).toEqual([]);
+  expect(readdirSync(lab.directory)).toEqual([]);
   await tun.kill();
 });
 
@@ -234,14 +218,14 @@ test('a thousand servers and a hundred VIPs are placed and removed', async () =>
   const before = lab.snapshot();
   const tun = await lab.packets('gateway', 'tun', 'lw0');
   const address = (index: number): string => `10.${20 + (index >> 8)}.${index & 255}.1`;
-  const servers = Array.from({ length: 1_000 }, (_, index) => ({ ...server, address: address(index) }));
+  const servers = Array.from({ length: 1_000 }, (_, index) => ({ ...DNS, address: address(index) }));
   const vips = Array.from({ length: 100 }, (_, index) => ({ address: `192.0.2.${index + 1}`, service: 'x' }));
   const report = await apply({ ...INPUT, servers, vips });
   expect(report).toMatchObject({ aggregated: true, warnings: [] });
   expect(lab.run('gateway', 'ip route show table main proto 173').split('\n').length).toBe(201);
   const slow = await driver.must('apply', {
     input: { ...INPUT, servers, vips },
-    options: { journalDirectory, nft: 'never' },
+    options: { journalDirectory: lab.directory, nft: 'never' },
   });
   expect(slow.warnings[0]).toMatch(/install nftables/);
   await stop();

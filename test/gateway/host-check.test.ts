@@ -2,8 +2,6 @@
  * What a start or a check says of a host, and what it finds out about routes.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type HostDriver, HostLab } from '../support/host-lab.ts';
 
@@ -11,18 +9,13 @@ const VIP = '192.0.2.10';
 const server = { address: '10.2.0.2', name: 'web/s1', mode: 'nat', protocol: 6, ports: [[80, 80]] };
 const INPUT = { device: 'lw0', table: 7373, vips: [{ address: VIP, service: 'web' }], servers: [server] };
 
-let journalDirectory: string;
 let lab: HostLab;
 let driver: HostDriver;
 beforeEach(() => {
-  journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
   lab = HostLab.open();
   driver = lab.driver();
 });
-afterEach(async () => {
-  rmSync(journalDirectory, { recursive: true, force: true });
-  await lab.close();
-});
+afterEach(() => lab.close());
 
 const faults = (input: object = INPUT) => driver.must('faults', { input });
 const warnings = async (input: object = INPUT): Promise<string> =>
@@ -88,7 +81,7 @@ test('without rights, without /dev/net/tun and without ip it says so', async () 
 test('a second dispatcher in the namespace is refused, and the first is told from a foreign device', async () => {
   const before = lab.snapshot();
   const tun = await lab.packets('gateway', 'tun', 'lw0');
-  await driver.must('apply', { input: INPUT, options: { journalDirectory } });
+  await driver.must('apply', { input: INPUT, options: { journalDirectory: lab.directory } });
   const other = await faults({ ...INPUT, device: 'lw9', table: 7473, rulePriority: 7400 });
   expect(other).toMatchObject([{ code: 'host-conflict' }]);
   expect(other[0].what).toContain('lw0');
@@ -100,13 +93,13 @@ test('a second dispatcher in the namespace is refused, and the first is told fro
   expect(await faults()).toEqual([]);
   // Nor does a device that is gone already keep a stop from restoring the host.
   expect(lab.snapshot()).not.toBe(before);
-  await driver.must('stop', { options: { journalDirectory } });
+  await driver.must('stop', { options: { journalDirectory: lab.directory } });
   expect(lab.snapshot()).toBe(before);
 });
 
 test('while it runs, a new configuration is judged without mistaking ours for a conflict', async () => {
   await lab.packets('gateway', 'tun', 'lw0');
-  await driver.must('apply', { input: INPUT, options: { journalDirectory } });
+  await driver.must('apply', { input: INPUT, options: { journalDirectory: lab.directory } });
   const judge = (input: object = INPUT) => driver.must('configFaults', { input });
   expect(await judge()).toEqual([]);
   const second = { address: '192.0.2.11', service: 'web2' };
@@ -120,7 +113,7 @@ test('while it runs, a new configuration is judged without mistaking ours for a 
   ]);
   lab.run('gateway', 'ip rule add pref 7350 lookup main');
   expect(await judge()).toMatchObject([{ code: 'host-conflict' }]);
-  await driver.must('stop', { options: { journalDirectory } });
+  await driver.must('stop', { options: { journalDirectory: lab.directory } });
 });
 
 test('without the right to ask nftables a check says just that, and not that it is missing', async () => {

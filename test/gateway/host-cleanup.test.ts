@@ -2,8 +2,7 @@
  * What a killed run left is removed without a configuration, and never under a run that lives; a stop that meets faults.
  */
 
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type HostDriver, HostLab } from '../support/host-lab.ts';
@@ -13,20 +12,15 @@ const server = { address: '10.2.0.2', name: 'web/s1', mode: 'nat', protocol: 6, 
 const vips = [{ address: '192.0.2.10', service: 'web' }];
 const INPUT = { device: 'lb0', table: 7373, vips, servers: [server] };
 
-let folder: string;
 let lab: HostLab;
 let driver: HostDriver;
 beforeEach(() => {
-  folder = mkdtempSync(`${tmpdir()}/latchway-host-`);
   lab = HostLab.open();
   driver = lab.driver();
 });
-afterEach(async () => {
-  rmSync(folder, { recursive: true, force: true });
-  await lab.close();
-});
+afterEach(() => lab.close());
 
-const options = () => ({ journalDirectory: folder });
+const options = () => ({ journalDirectory: lab.directory });
 const cleanup = (device = 'lw0') => driver.ask('cleanup', { device, options: options() });
 
 test('a cleanup waits for the device to be gone, removes everything, and then finds nothing', async () => {
@@ -84,23 +78,23 @@ test('the command says what it removed, and refuses while a dispatcher runs', as
 /** Puts a tool of this name before the real one; `script` decides on `$*` and may end with `exec "$real" "$@"`. */
 function wrap(tool: string, script: string): HostDriver {
   const real = lab.run('gateway', `which ${tool}`).trim();
-  const file = `${folder}/${tool}`;
+  const file = `${lab.directory}/${tool}`;
   writeFileSync(file, `#!/bin/sh\nreal=${real}\n${script}\n`);
   chmodSync(file, 0o755);
   const words = driver.process.child.spawnargs.slice(4);
-  return lab.driverWith(['env', `PATH=${folder}:${process.env['PATH']}`, ...words]);
+  return lab.driverWith(['env', `PATH=${lab.directory}:${process.env['PATH']}`, ...words]);
 }
 
 test('a step of a stop that fails once is tried again', async () => {
   const before = lab.snapshot();
   // The first batch of changes that forces its way (only a stop's does) fails as a whole.
-  const once = `case "$*" in *"-force -batch"*) case "$*" in *-j*) ;; *) if [ ! -e ${folder}/failed ]; then
-    touch ${folder}/failed; echo "no luck" >&2; exit 2; fi;; esac;; esac; exec "$real" "$@"`;
+  const once = `case "$*" in *"-force -batch"*) case "$*" in *-j*) ;; *) if [ ! -e ${lab.directory}/failed ]; then
+    touch ${lab.directory}/failed; echo "no luck" >&2; exit 2; fi;; esac;; esac; exec "$real" "$@"`;
   driver = wrap('ip', once);
   const tun = await lab.packets('gateway', 'tun', 'lb0');
   await driver.must('apply', { input: INPUT, options: options() });
   expect(await driver.must('stop', { options: options() })).toEqual([]);
-  lab.run('gateway', `test -e ${folder}/failed`);
+  lab.run('gateway', `test -e ${lab.directory}/failed`);
   await tun.kill();
   expect(lab.snapshot()).toBe(before);
 });

@@ -2,40 +2,22 @@
  * Sysctls, and what administrators do while the dispatcher runs: what is changed comes back, what is theirs stays.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { INPUT, MANY, VIP, VIP6 } from '../support/host-inputs.ts';
 import { type HostDriver, HostLab } from '../support/host-lab.ts';
 
-const VIP = '192.0.2.10';
-const SERVER = '10.2.0.2';
-const server = { address: SERVER, name: 'dns/s1', mode: 'nat', protocol: 17, ports: [[53, 53]] };
-const INPUT = { device: 'lw0', table: 7373, vips: [{ address: VIP, service: 'dns' }], servers: [server] };
-const MANY = {
-  ...INPUT,
-  servers: [
-    server,
-    ...Array.from({ length: 40 }, (_, index) => ({ ...server, address: `10.2.1.${index + 1}` })),
-  ],
-};
-const VIP6 = { address: '2001:db8:f::10', service: 'dns6' };
-
-let journalDirectory: string;
 let lab: HostLab;
 let driver: HostDriver;
 beforeEach(() => {
-  journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
   lab = HostLab.open();
   driver = lab.driver();
 });
-afterEach(async () => {
-  rmSync(journalDirectory, { recursive: true, force: true });
-  await lab.close();
-});
+afterEach(() => lab.close());
 
 const apply = (input: object, options: object = {}) =>
-  driver.must('apply', { input, options: { journalDirectory, ...options } });
-const stop = (options: object = {}) => driver.must('stop', { options: { journalDirectory, ...options } });
+  driver.must('apply', { input, options: { journalDirectory: lab.directory, ...options } });
+const stop = (options: object = {}) =>
+  driver.must('stop', { options: { journalDirectory: lab.directory, ...options } });
 
 test.each(['auto', 'global'])(
   'sysctls (%s IPv6) come back, also after a kill, but not over somebody else',
@@ -60,7 +42,9 @@ test.each(['auto', 'global'])(
     const third = await lab.packets('gateway', 'tun', 'lw0');
     await apply(input, options);
     lab.sysctl('gateway', { 'net.ipv4.conf.gw0.forwarding': 0 });
-    expect(await driver.must('repair', { options: { journalDirectory, ...options } })).toMatchObject({
+    expect(
+      await driver.must('repair', { options: { journalDirectory: lab.directory, ...options } }),
+    ).toMatchObject({
       added: 0,
     });
     expect(lab.run('gateway', 'sysctl -n net.ipv4.conf.gw0.forwarding')).toBe('0\n');
@@ -101,7 +85,7 @@ test('repair puts back what somebody removed, and finds new interfaces', async (
   lab.run('gateway', 'ip addr flush dev lw0');
   expect(lab.run('gateway', 'ip route show proto 173')).not.toContain('lw0');
   lab.run('gateway', 'ip rule del pref 7302');
-  const options = { journalDirectory };
+  const options = { journalDirectory: lab.directory };
   expect(await driver.must('repair', { options })).toMatchObject({ added: 3, removed: 0 });
   expect(lab.snapshot()).toBe(running);
   lab.run('gateway', 'ip link add late0 type veth peer name late1');

@@ -4,9 +4,7 @@
  * what the device gives it.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type HostDriver, HostLab, type LineProcess } from '../support/host-lab.ts';
 import { type PacketSpec, packet } from '../support/host-packets.ts';
 
@@ -44,12 +42,6 @@ const MODES = [
     aggregated: true,
   },
 ] as const;
-
-let journalDirectory: string;
-beforeAll(() => {
-  journalDirectory = mkdtempSync(`${tmpdir()}/latchway-host-`);
-});
-afterAll(() => rmSync(journalDirectory, { recursive: true, force: true }));
 
 let lab: HostLab;
 let driver: HostDriver;
@@ -175,7 +167,7 @@ describe.each(MODES)('$name', ({ input, options, aggregated }) => {
   test('takes exactly its replies, fails closed after a kill, takes over, and restores the host', async () => {
     const before = lab.snapshot();
     const tun = await lab.packets('gateway', 'tun', 'lw0');
-    const settings = { journalDirectory, ...options };
+    const settings = { journalDirectory: lab.directory, ...options };
     const report = await driver.must('apply', { input, options: settings });
     expect(report).toMatchObject({ aggregated, leftovers: false });
     const observer = await Observer.open(tun);

@@ -86,10 +86,15 @@ export class LineProcess {
 }
 
 export class HostLab {
-  readonly #name = register({ topology: 'host-test', hosts: [...SIDES], kept: false }).name;
+  readonly #record = register({ topology: 'host-test', hosts: [...SIDES], kept: false });
   readonly #processes: LineProcess[] = [];
 
   private constructor() {}
+
+  /** For the gateway's journal, and whatever else is to go with the lab. */
+  get directory(): string {
+    return this.#record.directory;
+  }
 
   static open(): HostLab {
     const lab = new HostLab();
@@ -124,7 +129,7 @@ export class HostLab {
   }
 
   namespace(side: Side): string {
-    return `${this.#name}-${side}`;
+    return `${this.#record.name}-${side}`;
   }
 
   /** Runs a command, its words separated by single spaces. */
@@ -187,7 +192,7 @@ export class HostLab {
 
   async close(): Promise<void> {
     for (const one of this.#processes) await one.kill();
-    remove(this.#name);
+    remove(this.#record.name);
   }
 }
 
