@@ -39,7 +39,7 @@ export class Rate {
 }
 
 export class Flood {
-  readonly rate: Rate;
+  rate: Rate;
   readonly context: Context;
   until = Number.NEGATIVE_INFINITY;
   lastAnywhere = Number.NEGATIVE_INFINITY;
@@ -47,6 +47,11 @@ export class Flood {
   constructor(context: Context) {
     this.context = context;
     this.rate = new Rate(context.settings.newSessionsPerSecond);
+  }
+
+  /** From now on a flood is more than this. One that is under way ends, or goes on, by the new rate. */
+  limit(newSessionsPerSecond: number): void {
+    if (newSessionsPerSecond !== this.rate.perSecond) this.rate = new Rate(newSessionsPerSecond);
   }
 
   /** Counts a new session. @returns whether it must stay without a trace. */

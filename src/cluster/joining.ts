@@ -122,8 +122,7 @@ export class Joining {
     if (this.isRefreshing || now < this.copyAt) return undefined;
     for (const { peer, stream } of this.membership.members.values()) {
       if (stream.behindTo === 0 || !isLive(peer) || !peer.ready) continue;
-      this.behindTo = stream.behindTo;
-      stream.behindTo = 0;
+      this.behindTo = stream.refresh();
       this.isRefreshing = true;
       this.source = peer.node;
       this.copies++;
@@ -141,9 +140,7 @@ export class Joining {
   failed(now: number): void {
     if (this.state.kind === 'copying') this.tried.add(this.state.from);
     if (this.state.kind === 'ready') {
-      this.refreshed(now);
-      const member = this.membership.members.get(this.source);
-      if (member !== undefined) member.stream.behindTo = Math.max(member.stream.behindTo, this.behindTo);
+      this.refreshed(now, false);
       return;
     }
     this.state = { kind: 'waiting' };
@@ -151,14 +148,15 @@ export class Joining {
   }
 
   /** A copy to one that is ready ended: the next one must not follow at once, for who falls behind has much to do. */
-  refreshed(now: number): void {
+  refreshed(now: number, came: boolean): void {
+    if (this.isRefreshing) this.membership.members.get(this.source)?.stream.refreshed(came, this.behindTo);
     this.isRefreshing = false;
     this.copyAt = now + COPY_AGAIN_MS;
   }
 
   /** The copy is complete. */
   copied(now: number, vector: readonly VectorPart[]): void {
-    if (this.state.kind === 'ready') this.refreshed(now);
+    if (this.state.kind === 'ready') this.refreshed(now, true);
     if (this.state.kind !== 'copying') return;
     for (const { peer, stream } of this.membership.members.values()) stream.copied(sequenceIn(vector, peer));
     this.state = { kind: 'catching-up', since: now, vector, targets: undefined };
@@ -201,6 +199,8 @@ export class Joining {
     const { vector, since } = state;
     for (const { peer, stream } of this.membership.members.values()) {
       if (!isLive(peer) || stream.behindTo === 0) continue;
+      // Its source may have lost the same: the next copy is another's, or of whose stream it is.
+      this.tried.add(this.source);
       this.state = { kind: 'waiting' };
       this.aloneSince = now;
       return;

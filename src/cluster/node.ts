@@ -53,7 +53,7 @@ export class ClusterNode {
     this.link = new Link(life, new Sealer(options.clusterKeys, options.aead), options.mtuBytes, peers);
     this.membership = new Membership(context, life, options.membership, options.now);
     this.digests = new Digests(context, entries, options.digests);
-    this.repairs = new Repairs(this.link, life);
+    this.repairs = new Repairs(this.link, life, options.settings.tombstoneMs);
     this.joining = new Joining(context, this.membership, options.aloneAfterMs, options.now);
     sweep.visit = (entry) => this.digests.visit(entry);
     sweep.onPass = () => this.digests.pass();

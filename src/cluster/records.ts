@@ -1,5 +1,5 @@
 /**
- * What dispatchers say to each other about sessions, as values. The bytes are in message-records.ts.
+ * What dispatchers say to each other about sessions, as values. The bytes are in messages.ts and messages-read.ts.
  *
  * Two ways of travel (see link.ts): `broadcast` is the durable stream that is repaired from the ring of sent datagrams;
  * `send` goes to one peer, once, and is repeated by its sender until answered (rule 5). Only `entry` and `unlock`

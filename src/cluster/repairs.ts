@@ -1,7 +1,7 @@
 /**
  * Gaps in the broadcast streams: asked for at their sender, answered out of the ring of sent datagrams, opened again as they were sealed.
  *
- * What has left the ring is `gone`: digests bring it, or a new copy while joining (rules 13 and 16 of protocol.md).
+ * What has left the ring, or is so old that what it opened may be closed and forgotten, is `gone`: digests bring it, or a new copy while joining (rules 13 and 16 of protocol.md).
  */
 
 import type { NodeId } from './identity.ts';
@@ -22,10 +22,14 @@ export class Repairs {
   askAt = 0;
   readonly link: Link;
   readonly self: Life;
+  /** Nothing that was sent longer ago is sent again, ms. */
+  readonly maxHeldMs: number;
 
-  constructor(link: Link, self: Life) {
+  /** @param tombstoneMs how long the end of a session is remembered at the least: what is older could bring it back (rule 13) */
+  constructor(link: Link, self: Life, tombstoneMs: number) {
     this.link = link;
     this.self = self;
+    this.maxHeldMs = tombstoneMs / 2;
   }
 
   /** Something of this sender may be missing. */
@@ -45,7 +49,7 @@ export class Repairs {
     const gone: number[] = [];
     for (const sequence of sequences) {
       const sent = this.link.ring.get(sequence);
-      if (sent === undefined) gone.push(sequence);
+      if (sent === undefined || now - sent.sentAt > this.maxHeldMs) gone.push(sequence);
       else if (this.link.queued(to) >= MAX_QUEUED) this.link.counters.limitedRepairs++;
       else this.link.unicast(to, { type: 'repair', heldMs: now - sent.sentAt, datagram: sent.datagram });
     }

@@ -50,6 +50,10 @@ export class HeardStream {
   repaired = 0;
   /** The last sequence that is gone for good; 0: none is, or a copy of a table brought it. */
   behindTo = 0;
+  /** The first of them: what follows it is not all here, whatever came since. */
+  lostFrom = Number.POSITIVE_INFINITY;
+  /** The same, while a copy is under way that should bring it. */
+  awaitedFrom = Number.POSITIVE_INFINITY;
 
   constructor(node: NodeId) {
     this.node = node;
@@ -87,7 +91,7 @@ export class HeardStream {
   skip(end: number, now: number): void {
     for (let sequence = this.next; sequence < end; sequence++) {
       if (this.missing.size >= MAX_MISSING) {
-        this.behindTo = Math.max(this.behindTo, end - 1);
+        this.lose(sequence, end - 1);
         return;
       }
       this.missing.set(sequence, now + REORDER_MS);
@@ -108,12 +112,34 @@ export class HeardStream {
   gone(sequence: number): void {
     if (!this.missing.delete(sequence)) return;
     this.lost++;
-    this.behindTo = Math.max(this.behindTo, sequence);
+    this.lose(sequence, sequence);
+  }
+
+  lose(from: number, to: number): void {
+    this.behindTo = Math.max(this.behindTo, to);
+    this.lostFrom = Math.min(this.lostFrom, from);
   }
 
   /** A copy brought all up to `sequence`. */
   copied(sequence: number): void {
+    this.lostFrom =
+      this.behindTo <= sequence ? Number.POSITIVE_INFINITY : Math.max(this.lostFrom, sequence + 1);
     if (this.behindTo <= sequence) this.behindTo = 0;
+  }
+
+  /** The table of the sender itself was asked for: it has all that was lost until now. @returns the last that was */
+  refresh(): number {
+    const { behindTo } = this;
+    this.awaitedFrom = this.lostFrom;
+    this.lostFrom = Number.POSITIVE_INFINITY;
+    this.behindTo = 0;
+    return behindTo;
+  }
+
+  /** It came whole, or it did not. @param behindTo what `refresh` gave */
+  refreshed(came: boolean, behindTo: number): void {
+    if (!came) this.lose(this.awaitedFrom, behindTo);
+    this.awaitedFrom = Number.POSITIVE_INFINITY;
   }
 
   /** Sequences to ask for now. */
@@ -128,9 +154,9 @@ export class HeardStream {
     return due;
   }
 
-  /** The last sequence up to which nothing is missing. */
+  /** The last sequence up to which all is here. */
   get contiguous(): number {
-    let last = Math.max(0, this.next - 1);
+    let last = Math.min(Math.max(0, this.next - 1), this.lostFrom - 1, this.awaitedFrom - 1);
     for (const sequence of this.missing.keys()) last = Math.min(last, sequence - 1);
     return last;
   }

@@ -6,7 +6,7 @@ import { DEFAULT_SETTINGS, type Environment, type LockMode, type Packet } from '
 import { DEFAULT_DIGESTS } from '../../src/cluster/digests.ts';
 import { DEFAULT_MEMBERSHIP } from '../../src/cluster/membership.ts';
 import { ClusterNode } from '../../src/cluster/node.ts';
-import type { NodeEffect, NodeEvent } from '../../src/cluster/node-events.ts';
+import type { NodeEffect, NodeEvent, NodeOptions } from '../../src/cluster/node-events.ts';
 import { SessionKey } from '../../src/cluster/session-key.ts';
 import { MapStore } from '../../src/cluster/store.ts';
 
@@ -60,12 +60,15 @@ export class Pair {
   /** Nothing gets from one to the other of these two, nor back. */
   apart: readonly number[] = [];
   readonly environment: Environment;
+  /** What those made from now on have otherwise. */
+  options: Partial<NodeOptions>;
 
-  constructor(lock: LockMode = 'auto', count = 2) {
+  constructor(lock: LockMode = 'auto', count = 2, udp = true, options: Partial<NodeOptions> = {}) {
     this.count = count;
+    this.options = options;
     this.environment = {
       ...ENVIRONMENT,
-      service: () => ({ udp: true, lock, unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
+      service: () => ({ udp, lock, unknown: 'reset', rebind: false, timeouts: TIMEOUTS }),
     };
     this.nodes = [this.make(1), this.make(2)];
     for (let node = 3; node <= count; node++) this.nodes.push(this.make(node));
@@ -88,6 +91,7 @@ export class Pair {
       configuration: 1,
       random: () => Buffer.alloc(16, ++this.randoms),
       now: this.now,
+      ...this.options,
     });
   }
 
