@@ -79,7 +79,7 @@ export function describeFault(fault: Fault): string {
     case 'host-conflict':
       return `${fault.what}: ${fault.remedy}`;
     case 'unknown-node':
-      return `no dispatcher is named '${fault.node}' in cluster.dispatchers (known: ${fault.known.join(', ')}): choose one with --node`;
+      return `cluster.dispatchers: no dispatcher is named '${fault.node}' (known: ${fault.known.join(', ')}): choose one with --node`;
     case 'daemon-running':
       return `a daemon answers on ${fault.socket} already: stop it first, or choose another --socket`;
     case 'daemon-unreachable':

@@ -23,9 +23,10 @@ export interface DispatcherConfig {
 
 export interface ClusterConfig {
   readonly name: string;
-  /** Absolute path. */
+  /** Absolute path of the key that seals. */
   readonly keyFile: string;
-  /** Absolute path of a key that is accepted but not used, while keys are being changed. */
+  /** Absolute paths of keys that are accepted, while keys are being changed; at most one of them. */
+  readonly nextKeyFile: string | undefined;
   readonly previousKeyFile: string | undefined;
   readonly port: number;
   /** Group to which updates are sent once for all; undefined: they are sent to each. */
@@ -49,6 +50,11 @@ export function readCluster(value: unknown, list: FaultList): ClusterDraft {
     list.add(
       ['cluster', 'dead-after'],
       'must be at least twice the heartbeat, else one lost datagram is a death',
+    );
+  if (keys['next-key-file'] !== undefined && keys['previous-key-file'] !== undefined)
+    list.add(
+      ['cluster', 'next-key-file'],
+      'excludes previous-key-file: end the change of keys that is under way first',
     );
   const dispatchers = readDispatchers(keys.dispatchers, list);
   const family = dispatchers[0]?.address.family;
@@ -84,34 +90,49 @@ function readDispatchers(value: unknown, list: FaultList): DispatcherConfig[] {
 /** @param file the configuration file, which `key-file` is relative to */
 export function completeCluster(draft: ClusterDraft, file: string): ClusterConfig {
   const keys = draft.keys as Complete<typeof CLUSTER>;
+  const beside = (name: string | undefined) =>
+    name === undefined ? undefined : resolve(dirname(file), name);
   return {
     name: keys.name,
     keyFile: resolve(dirname(file), keys['key-file']),
+    nextKeyFile: beside(keys['next-key-file']),
+    previousKeyFile: beside(keys['previous-key-file']),
     port: keys.port,
     multicast: keys.multicast,
     heartbeatMs: keys.heartbeat,
     deadAfterMs: keys['dead-after'],
     leaseMs: keys.lease,
     confirmTimeoutMs: keys['confirm-timeout'],
-    previousKeyFile:
-      keys['previous-key-file'] === undefined ? undefined : resolve(dirname(file), keys['previous-key-file']),
     dispatchers: draft.dispatchers,
   };
 }
 
+/** The key files that a cluster has now, by what they are called in the configuration; the one to seal with first. */
+export function keyFiles({
+  keyFile,
+  nextKeyFile,
+  previousKeyFile,
+}: ClusterConfig): readonly [string, string][] {
+  const named = [
+    ['key-file', keyFile],
+    ['next-key-file', nextKeyFile],
+    ['previous-key-file', previousKeyFile],
+  ] as const;
+  return named.flatMap(([name, file]) => (file === undefined ? [] : [[name, file] as [string, string]]));
+}
+
 /** The keys of a cluster, the one to seal with first. @throws LatchwayError `file` */
 export function clusterKeys(cluster: ClusterConfig): readonly Buffer[] {
-  const { keyFile, previousKeyFile } = cluster;
-  const files = previousKeyFile === undefined ? [keyFile] : [keyFile, previousKeyFile];
-  return files.map((file) => readKeyFile(file));
+  return keyFiles(cluster).map(([, file]) => readKeyFile(file));
 }
 
 /**
- * The key of hashes that dispatchers agree on. While cluster keys are being changed it is that of the previous one, which all have.
+ * The key of hashes that dispatchers agree on: of the oldest key that is accepted, so that in a change of keys (next, then used with
+ * the previous one, then alone) only the last step changes it.
  * @throws LatchwayError `file`
  */
-export function sharedKey(cluster: ClusterConfig): ClusterKey {
-  return selectionKey(clusterKeys(cluster).at(-1)!);
+export function sharedKey({ keyFile, previousKeyFile }: ClusterConfig): ClusterKey {
+  return selectionKey(readKeyFile(previousKeyFile ?? keyFile));
 }
 
 /**

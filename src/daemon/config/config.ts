@@ -1,8 +1,8 @@
 /**
  * The configuration of a dispatcher: one YAML file, the same on every dispatcher, read into one readonly value.
  *
- * text -> document (config-document.ts) -> sections (config-schema.ts) -> drafts (config-services.ts, config-cluster.ts)
- * -> what drafts say about each other (config-conflicts.ts) -> Config. Every fault on the way is collected, and all are
+ * text -> document (document.ts) -> sections (schema.ts) -> drafts (services.ts, cluster.ts)
+ * -> what drafts say about each other (conflicts.ts) -> Config. Every fault on the way is collected, and all are
  * thrown as one error. Invariant: a Config has no faults left: no two services share a VIP, protocol and port, families
  * fit their modes, times are milliseconds, ports sorted and disjoint, names match NAME_PATTERN.
  */
@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LatchwayError } from '../../base/fault.ts';
 import type { Endpoint } from '../../wire/address.ts';
-import { type ClusterConfig, clusterKeys, completeCluster, readCluster } from './cluster.ts';
+import { type ClusterConfig, completeCluster, keyFiles, readCluster, readKeyFile } from './cluster.ts';
 import { checkConflicts, checkShared } from './conflicts.ts';
 import { type FaultList, readDocument } from './document.ts';
 import { MAX_CONFIG_SIZE } from './limits.ts';
@@ -35,18 +35,23 @@ export interface Config {
 }
 
 /**
- * Reads and checks a configuration file, and the key file that it names.
+ * Reads and checks a configuration file, and the key files that it names.
  * @throws LatchwayError `file` (cannot be read, is not text), `config` (every fault at once)
  */
 export function loadConfig(file: string): Config {
   const path = resolve(file);
-  const config = parseConfig(readText(path), path);
-  try {
-    if (config.cluster !== undefined) clusterKeys(config.cluster);
-  } catch (error) {
-    const faults = [{ path: 'cluster.key-file', line: 0, message: (error as Error).message }];
-    throw new LatchwayError({ code: 'config', file: path, faults });
+  const text = readText(path);
+  const config = parseConfig(text, path);
+  if (config.cluster === undefined) return config;
+  const { list } = readDocument(text);
+  for (const [key, keyFile] of keyFiles(config.cluster)) {
+    try {
+      readKeyFile(keyFile);
+    } catch (error) {
+      list.add(['cluster', key], (error as Error).message);
+    }
   }
+  if (list.faults.length > 0) throw new LatchwayError({ code: 'config', file: path, faults: list.faults });
   return config;
 }
 
@@ -125,6 +130,7 @@ export function configHash(config: Config): string {
   const cluster = config.cluster && {
     ...config.cluster,
     keyFile: undefined,
+    nextKeyFile: undefined,
     previousKeyFile: undefined,
     dispatchers: byName(config.cluster.dispatchers),
   };

@@ -41,6 +41,7 @@ export const ROOT = {
 export const CLUSTER = {
   name,
   'key-file': filePath,
+  'next-key-file': filePath.optional(),
   'previous-key-file': filePath.optional(),
   port: port.default(7373),
   multicast: GROUP.optional(),

@@ -1,7 +1,7 @@
 /**
  * Services, their servers and health checks: sections read into drafts, then drafts completed into values.
  *
- * A draft keeps what was right in a faulty service, so that the checks across services (config-conflicts.ts) see it.
+ * A draft keeps what was right in a faulty service, so that the checks across services (conflicts.ts) see it.
  */
 import type { Address } from '../../wire/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/protocol.ts';

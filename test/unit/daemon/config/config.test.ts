@@ -3,6 +3,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../../src/base/fault.ts';
+import { clusterKeys, sharedKey } from '../../../../src/daemon/config/cluster.ts';
 import { chooseNode, configHash, loadConfig, parseConfig } from '../../../../src/daemon/config/config.ts';
 import { probePort } from '../../../../src/daemon/config/services.ts';
 import { parseAddress } from '../../../../src/wire/address.ts';
@@ -185,6 +186,43 @@ describe('files', () => {
     expect(message).not.toContain('secret');
     write('cluster.key', `${'0f'.repeat(32)}\n`);
     expect(faultOfFile(file)).toBe('none');
+  });
+
+  test('so are those of a change of keys, each by its name and line', () => {
+    write('new.key', `${'0e'.repeat(32)}\n`);
+    const files = (more: string): string =>
+      write(
+        'keys.yaml',
+        `cluster:\n  { name: e, key-file: new.key,\n    ${more},\n    dispatchers: { d1: 10.0.1.1 } }\n${service()}`,
+      );
+    expect(faultOfFile(files('next-key-file: new.key'))).toBe('none');
+    for (const key of ['next-key-file', 'previous-key-file'])
+      expect(faultOfFile(files(`${key}: gone.key`))).toMatch(
+        new RegExp(`^cluster\\.${key}: .*gone\\.key: cannot be read .*keys\\.yaml:3\\)$`),
+      );
+  });
+
+  test('which key seals, and of which key the hashes are, in each step of a change', () => {
+    const [older, newer] = ['0a'.repeat(32), '0b'.repeat(32)];
+    write('old.key', older);
+    write('new.key', newer);
+    const step = (keys: string) => {
+      const text = `cluster: { name: e, ${keys}, dispatchers: { d1: 10.0.1.1 } }\n${service()}`;
+      const { cluster } = loadConfig(write('step.yaml', text));
+      return { keys: clusterKeys(cluster!).map((key) => key.toString('hex')), seed: sharedKey(cluster!) };
+    };
+    const before = step('key-file: old.key');
+    const accepts = step('key-file: old.key, next-key-file: new.key');
+    const seals = step('key-file: new.key, previous-key-file: old.key');
+    const after = step('key-file: new.key');
+    expect([before, accepts, seals, after].map(({ keys }) => keys)).toEqual([
+      [older],
+      [older, newer],
+      [newer, older],
+      [newer],
+    ]);
+    expect([accepts.seed, seals.seed]).toEqual([before.seed, before.seed]);
+    expect(after.seed).not.toEqual(before.seed);
   });
 
   test('paths in messages are absolute', () => {

@@ -411,6 +411,11 @@ describe('cluster', () => {
       'cluster.dead-after: must be at least twice the heartbeat, else one lost datagram is a death (1)',
     ],
     [
+      'two changes of keys at once',
+      cluster('next-key-file: n, previous-key-file: p, dispatchers: { d1: 10.0.1.1 }'),
+      'cluster.next-key-file: excludes previous-key-file: end the change of keys that is under way first (1)',
+    ],
+    [
       'the VIP',
       cluster('dispatchers: { d1: 192.0.2.10 }'),
       'services.web.vip: 192.0.2.10 is the address of dispatcher d1 (4)',
