@@ -161,6 +161,11 @@ export class ServiceTable {
     return this.session[service] === 1;
   }
 
+  /** Whether any service has sessions. */
+  get hasSessions(): boolean {
+    return this.session.includes(1);
+  }
+
   /** Whether replies bypass the dispatcher. */
   isOneWay(service: number): boolean {
     return this.mode[service] === MODE_IPIP;

@@ -18,7 +18,7 @@ import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
 import { ClusterSide } from './cluster/cluster-side.ts';
 import { FreshServers } from './cluster/fresh-servers.ts';
-import { memberSetup, sharedHash } from './cluster/member-setup.ts';
+import { memberSetup, toldConfiguration } from './cluster/member-setup.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import { CounterWatch } from './counter-watch.ts';
 import { packetsDropped } from './host/device.ts';
@@ -158,7 +158,8 @@ export class Daemon {
     if (wasReady) await this.#fallSilent();
     await this.threads.stop();
     if (wasReady) this.#save();
-    const restored = await this.host.stop(this.#options.hold && wasReady);
+    // Who never forwarded leaves what an earlier run had left to hold replies back: it is still needed.
+    const restored = await this.host.stop(wasReady ? this.#options.hold : this.host.tookOver);
     this.threads.closeDevice();
     return restored;
   }
@@ -209,7 +210,7 @@ export class Daemon {
     const gone = this.pool.commit(draft);
     this.config = config;
     this.loadedAt = new Date();
-    this.threads.tellConfiguration(sharedHash(config));
+    this.threads.tellConfiguration(toldConfiguration(config));
     await this.#publish(gone);
     this.#checks.update(services);
     return needs;

@@ -1,7 +1,7 @@
 /**
  * Packets that the dispatcher makes itself, all in the VIP's name: echo replies, resets, ICMP errors.
  *
- * Errors and resets are limited by rate, as every host limits them (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 f); an echo reply is
+ * Errors and resets are limited by rate, each kind by itself, as every host limits them (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 f); an echo reply is
  * its request, turned round, and costs no more than it. The source is never an address of this host: what comes from a device
  * with a local source is martian to the kernel.
  */
@@ -17,6 +17,7 @@ import {
 import { NO_ROOM } from '../wire/batch.ts';
 import { vnetClear } from '../wire/virtio.ts';
 import { count, type PathState, transmit } from './path-state.ts';
+import type { RateLimit } from './rate-limit.ts';
 
 const ECHO_ANSWERED = COUNTER['echo-answered'];
 const RESET_SENT = COUNTER['reset-sent'];
@@ -34,7 +35,7 @@ export function answerEcho(state: PathState, index: number): void {
 
 /** Answers TCP packet `index`, which is no reset itself, with a reset. Allocates nothing, never throws. */
 export function answerReset(state: PathState, index: number): void {
-  const to = allocAnswer(state, index);
+  const to = allocAnswer(state, index, state.answers.reset);
   if (to === NO_ROOM) return;
   const length = buildReset(state.batch, to, state.batch.rxOffset[index]!, state.parsed, index);
   send(state, to, length, RESET_SENT);
@@ -42,30 +43,31 @@ export function answerReset(state: PathState, index: number): void {
 
 /** Answers packet `index` with 'fragmentation needed' or 'packet too big'. @param mtuBytes what would have passed. */
 export function answerTooBig(state: PathState, index: number, mtuBytes: number): void {
-  answerError(state, index, ERROR_TOO_BIG, mtuBytes, TOO_BIG_SENT);
+  const to = allocAnswer(state, index, state.answers.tooBig);
+  if (to !== NO_ROOM) buildError(state, index, to, ERROR_TOO_BIG, mtuBytes, TOO_BIG_SENT);
 }
 
 /** Answers packet `index` with 'time exceeded'. Allocates nothing, never throws. */
 export function answerTimeExceeded(state: PathState, index: number): void {
-  answerError(state, index, ERROR_TIME_EXCEEDED, 0, TIME_EXCEEDED_SENT);
+  const to = allocAnswer(state, index, state.answers.timeExceeded);
+  if (to !== NO_ROOM) buildError(state, index, to, ERROR_TIME_EXCEEDED, 0, TIME_EXCEEDED_SENT);
 }
 
-function answerError(
+function buildError(
   state: PathState,
   index: number,
+  to: number,
   error: number,
   mtuBytes: number,
   verdict: number,
 ): void {
-  const to = allocAnswer(state, index);
-  if (to === NO_ROOM) return;
   const { batch, parsed } = state;
   send(state, to, buildIcmpError(batch, to, batch.rxOffset[index]!, parsed, index, error, mtuBytes), verdict);
 }
 
 /** @returns where the answer to packet `index` may be built, or NO_ROOM when there is none (counted). */
-function allocAnswer(state: PathState, index: number): number {
-  const allowed = mayAnswer(state.parsed, index) && state.answers.take(state.now);
+function allocAnswer(state: PathState, index: number, limit: RateLimit): number {
+  const allowed = mayAnswer(state.parsed, index) && limit.take(state.now);
   const to = allowed ? state.batch.allocScratch() : NO_ROOM;
   if (to === NO_ROOM) count(state, DROP_LIMITED);
   return to;

@@ -39,7 +39,12 @@ export class PathState {
   readonly excluded: ServerMask = new ServerMask();
   readonly table: TableReader;
   readonly counters: Float64Array;
-  readonly answers: RateLimit = new RateLimit(ANSWERS_PER_SECOND, ANSWER_BURST);
+  /** Of errors and of resets that are sent, by what they are: a flood that is answered by one must not take the others away. */
+  readonly answers = {
+    reset: new RateLimit(ANSWERS_PER_SECOND, ANSWER_BURST),
+    tooBig: new RateLimit(ANSWERS_PER_SECOND, ANSWER_BURST),
+    timeExceeded: new RateLimit(ANSWERS_PER_SECOND, ANSWER_BURST),
+  } as const;
   services: ServiceTable;
   balancer: Balancer;
   /** Monotonic ms of this batch, as a signed number: V8 boxes unsigned ones from 2^31 on, which is 24.8 days. */

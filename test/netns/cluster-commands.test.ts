@@ -148,6 +148,29 @@ test('a configuration that one of them alone has reread shows as drift, until th
   await waitFor(() => NAMES.flatMap(drifts).length === 0, { what: 'the drift to end' });
 });
 
+test('a reload that changes what a flood is counts at once', async () => {
+  const { config } = bed.dispatchers;
+  const limit = (rate: number): void => {
+    for (const name of NAMES)
+      bed.dispatchers.get(name).reload({ ...config, flood: { 'new-sessions-per-second': rate } });
+    // A signal is not answered; a reload that is asked for is, when it is done.
+    bed.dispatchers.each('reload');
+  };
+  const stateless = async () => (await bed.dispatchers.total())['stateless-forward'] ?? 0;
+  expect(await stateless()).toBe(0);
+  limit(1);
+  // Answered each, whether by an entry or by hash.
+  let port = 34_000;
+  const many = async () => {
+    await exchange('d1', port++);
+    return (await stateless()) > 0;
+  };
+  await waitFor(many, { what: 'a flow to be forwarded by hash' });
+  limit(50_000);
+  const floods = () => NAMES.map((name) => bed.dispatchers.get(name).json('status').cluster.flood);
+  await waitFor(() => !floods().includes(true), { what: 'the flood to end' });
+});
+
 test('one that is dead is named by every command, with exit code 1 where the answer is not whole', async () => {
   await bed.dispatchers.kill9('d3');
   bed.spraying.withdraw('d3');

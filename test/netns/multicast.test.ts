@@ -124,6 +124,31 @@ test.each([4, 6] as const)(
   },
 );
 
+test('an update that comes by the group is taken at once, without a word from one to the other', async () => {
+  const one = { mode: 'nat', scheduler: 'rr', lock: 'announce', family: 4 } as const;
+  const lab = new ClusterLab({
+    dispatchers: 3,
+    servers: 2,
+    combinations: [one],
+    settings: { ...PATIENT, multicast: CLUSTER_GROUP[4], 'dead-after': '10s' },
+    kinds: ['web'],
+    bridged: true,
+  });
+  bed = lab;
+  watchKernel(lab.lab, 'd2', 4);
+  await lab.start();
+  lab.spraying.set(['d1']);
+  // Heartbeats and repairs among it: nothing is left that d2 could have an entry by.
+  cut(lab.lab, 'd2', `ip daddr != ${CLUSTER_GROUP[4]} udp dport 7373`);
+  const { url } = lab.services.web(one);
+  const words = ['--url', `${url}/`, '--requests', REQUESTS, '--concurrency', 5];
+  const { ok, broken } = await lab.lab.tool('client', 'http-load', words);
+  expect({ ok, broken }).toEqual({ ok: REQUESTS, broken: 0 });
+  const flows = () => lab.dispatchers.get('d2').json('flows') as unknown as unknown[];
+  await waitFor(() => flows().length === REQUESTS, { what: 'd2 to know all flows by the group alone' });
+  expect(kernelCounter(lab.lab, 'd2', 'cut')).toBeGreaterThan(0);
+});
+
 test('check --host tells of dispatchers that multicast does not reach', async () => {
   const warnings = (bridged: boolean): Promise<string[]> =>
     withLab({ topology: 'cluster', dispatchers: 3, servers: 1, bridged }, async (lab) => {

@@ -85,7 +85,7 @@ export class ClusterFlows {
 
   async *flows(): AsyncGenerator<ClusterFlowView> {
     try {
-      // Who is there is known before the first flow; the first message of a connection is a short one.
+      // Who is there is known before the first flow.
       await Promise.all(this.#peers.map((peer) => this.#known(peer, [])));
       yield* this.#own();
       for (const peer of this.#peers) if (this.#answers(peer)) yield* this.#onlyAt(peer);

@@ -35,11 +35,18 @@ export class Conversation {
   }
 
   async #ask(question: ThreadQuestion): Promise<ThreadAnswer> {
-    this.#stream ??= this.#connect();
-    const stream = this.#stream;
-    await stream.send(FRAME_REQUEST, JSON.stringify(question));
-    const frame = await stream.next();
-    if (frame === undefined || frame.kind !== FRAME_ANSWER) throw new Error(stream.whyEnded);
-    return JSON.parse(frame.body.toString()) as ThreadAnswer;
+    if (this.#stream === undefined) {
+      this.#stream = this.#connect();
+      // Until a caller has proven itself only little is taken from it (frames.ts), less than a full batch of keys.
+      await exchange(this.#stream, { what: 'known', keys: [] });
+    }
+    return exchange(this.#stream, question);
   }
+}
+
+async function exchange(stream: PeerStream, question: ThreadQuestion): Promise<ThreadAnswer> {
+  await stream.send(FRAME_REQUEST, JSON.stringify(question));
+  const frame = await stream.next();
+  if (frame === undefined || frame.kind !== FRAME_ANSWER) throw new Error(stream.whyEnded);
+  return JSON.parse(frame.body.toString()) as ThreadAnswer;
 }

@@ -5,7 +5,7 @@ import { clusterKeys, sharedKey } from '../config/cluster.ts';
 import { type Config, configHash } from '../config/config.ts';
 import { hostGroup } from '../host/input.ts';
 import { groupLink } from '../host/multicast.ts';
-import type { MemberSetup } from '../member/setup.ts';
+import type { MemberSetup, ToldConfiguration } from '../member/setup.ts';
 
 /**
  * The set-up of a new life of this dispatcher; undefined where the configuration has no cluster.
@@ -26,16 +26,18 @@ export async function memberSetup(config: Config, name: string): Promise<MemberS
     incarnation: randomBytes(16).toString('hex'),
     clusterKeys: keys.map((key) => Uint8Array.from(key)),
     seed: sharedKey(cluster),
-    configuration: sharedHash(config),
+    ...toldConfiguration(config),
     heartbeatMs: cluster.heartbeatMs,
     deadAfterMs: cluster.deadAfterMs,
     leaseMs: cluster.leaseMs,
     confirmTimeoutMs: cluster.confirmTimeoutMs,
-    newSessionsPerSecond: config.flood.newSessionsPerSecond,
   };
 }
 
-/** 32 bits of what all dispatchers must have alike. */
-export function sharedHash(config: Config): number {
-  return Number.parseInt(configHash(config).slice(0, 8), 16);
+/** What a dispatcher thread is told at its start, and again after each reload. */
+export function toldConfiguration(config: Config): ToldConfiguration {
+  return {
+    configuration: Number.parseInt(configHash(config).slice(0, 8), 16),
+    newSessionsPerSecond: config.flood.newSessionsPerSecond,
+  };
 }

@@ -25,7 +25,6 @@ import { FRAME_ANSWER, FRAME_END, FRAME_PIECE, FRAME_REQUEST, PeerStream } from 
 
 /** Connections of others at one time: a copy and some questions of each dispatcher. */
 const MAX_CONNECTIONS = 256;
-const CONNECT_MS = 2_000;
 /** From the connection to a whole, sealed request: who cannot say it by then is not waited for. */
 const REQUEST_MS = 4_000;
 /** Pieces of a copy that the dispatcher thread may be given before it has taken them in. */
@@ -97,7 +96,8 @@ export class PeerLinks {
     const host = formatAddress(this.#setup.self.address);
     const { port } = this.#setup;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => {
+      // After the start: of one connection that could not be taken. The next may be.
+      server.on('error', (error) => {
         const what = `cluster address ${host}, TCP port ${port}: ${(error as Error).message}`;
         reject(
           new LatchwayError({
@@ -131,7 +131,10 @@ export class PeerLinks {
       for await (const frame of this.#ask(peer, { what: 'copy', cursor: 0 })) {
         if (frame.kind === FRAME_PIECE) {
           bytes += frame.body.length;
-          taking.push(this.#threads.ask({ what: 'take', from, bytes: Uint8Array.from(frame.body) }));
+          const taken = this.#threads.ask({ what: 'take', from, bytes: Uint8Array.from(frame.body) });
+          // It may fail while nobody waits for it: when the thread ends.
+          taken.catch(() => undefined);
+          taking.push(taken);
           if (taking.length >= PIECES_AHEAD) await taking.shift();
         } else if (frame.kind === FRAME_END) vector = VECTOR.parse(JSON.parse(frame.body.toString()));
       }
@@ -189,7 +192,6 @@ export class PeerLinks {
       host: formatAddress(peer.address),
       port: this.#setup.port,
       localAddress: formatAddress(this.#setup.self.address),
-      timeout: CONNECT_MS,
     });
     return this.#stream(socket, true, (node) => node === peer.node);
   }

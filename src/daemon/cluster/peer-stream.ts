@@ -51,7 +51,8 @@ export class PeerStream {
     this.#socket = socket;
     this.#sealed = new SealedStream({ ...options, nonce: randomBytes(16) });
     socket.setNoDelay(true);
-    socket.setTimeout(IDLE_MS, () => {
+    socket.setTimeout(IDLE_MS);
+    socket.on('timeout', () => {
       this.#why ??= `silent for ${IDLE_MS / 1000} s`;
       this.close('silent');
     });
@@ -83,7 +84,7 @@ export class PeerStream {
     for (;;) {
       const frame = this.#frames.shift();
       if (frame !== undefined) {
-        if (this.#frames.length === 0) this.#socket.resume();
+        if (this.#frames.length === 0) this.#read(true);
         return frame;
       }
       if (this.#ended) return undefined;
@@ -127,8 +128,15 @@ export class PeerStream {
       if (frame.length > 0) this.#frames.push({ kind: frame[0]!, body: frame.subarray(1) });
     }
     // What is not read yet must not pile up here.
-    if (this.#frames.length > 0) this.#socket.pause();
+    if (this.#frames.length > 0) this.#read(false);
     this.#wake();
+  }
+
+  /** While nobody takes what has come, the silence is our own. */
+  #read(on: boolean): void {
+    this.#socket.setTimeout(on ? IDLE_MS : 0);
+    if (on) this.#socket.resume();
+    else this.#socket.pause();
   }
 
   #end(): void {

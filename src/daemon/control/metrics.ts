@@ -20,6 +20,9 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
+/** Scrapers at one time: idle connections must not use up the descriptors that the daemon needs. */
+const MAX_CONNECTIONS = 64;
+
 /** Part of a gauge, which is made anew at every scrape; samples with the same labels add up. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
@@ -28,8 +31,22 @@ export function createMetrics(target: MetricsTarget): Metrics {
   addCounters(registry, target);
   addTable(registry, target);
   addServers(registry, target);
-  addCluster(registry, target);
-  return { contentType: registry.contentType, text: () => registry.metrics() };
+  const seen: SeenCluster = { status: null, peers: [] };
+  addCluster(registry, seen);
+  const text = async (): Promise<string> => {
+    // Asked of the dispatcher thread, so once for all gauges of a scrape.
+    seen.status = await target.cluster();
+    seen.peers = seen.status === null ? [] : await target.peers();
+    return registry.metrics();
+  };
+  return { contentType: registry.contentType, text };
+}
+
+/** The cluster as it was when a scrape began. */
+interface SeenCluster {
+  /** Null for a dispatcher alone. */
+  status: ClusterStatus | null;
+  peers: readonly PeerView[];
 }
 
 function gauge(
@@ -37,17 +54,16 @@ function gauge(
   name: string,
   help: string,
   labelNames: readonly string[],
-  samples: () => readonly Sample[] | Promise<readonly Sample[]>,
+  samples: () => readonly Sample[],
 ): void {
   new Gauge({
     name,
     help,
     labelNames: [...labelNames],
     registers: [registry],
-    async collect() {
-      const all = await samples();
+    collect() {
       this.reset();
-      for (const [labels, value] of all) this.inc(labels, value);
+      for (const [labels, value] of samples()) this.inc(labels, value);
     },
   });
 }
@@ -121,12 +137,9 @@ function addServers(registry: Registry, target: MetricsTarget): void {
 }
 
 /** Zeros and no peers for a dispatcher alone. */
-function addCluster(registry: Registry, target: MetricsTarget): void {
+function addCluster(registry: Registry, seen: SeenCluster): void {
   const here = (name: string, help: string, value: (cluster: ClusterStatus) => number): void =>
-    gauge(registry, name, help, [], async () => {
-      const cluster = await target.cluster();
-      return cluster === null ? [] : [[{}, value(cluster)]];
-    });
+    gauge(registry, name, help, [], () => (seen.status === null ? [] : [[{}, value(seen.status)]]));
   here('latchway_flood', 'Whether new flows are forwarded by hash, without an entry', ({ flood }) =>
     flood ? 1 : 0,
   );
@@ -138,10 +151,9 @@ function addCluster(registry: Registry, target: MetricsTarget): void {
   );
   here('latchway_waiting_packets', 'Packets that wait for a lock or an answer', (one) => one.waitingPackets);
   const peers = (name: string, help: string, value: (peer: PeerView) => number): void =>
-    gauge(registry, name, help, ['dispatcher'], async () => {
-      if ((await target.cluster()) === null) return [];
-      return (await target.peers()).map((peer) => [{ dispatcher: peer.name }, value(peer)]);
-    });
+    gauge(registry, name, help, ['dispatcher'], () =>
+      seen.peers.map((peer) => [{ dispatcher: peer.name }, value(peer)]),
+    );
   peers('latchway_peer_up', 'Whether this dispatcher and that one hear each other', ({ state }) =>
     state === 'up' ? 1 : 0,
   );
@@ -174,8 +186,10 @@ export function listenMetrics(endpoint: Endpoint, metrics: Metrics): Promise<() 
       server.close(() => resolve());
       server.closeAllConnections();
     });
+  server.maxConnections = MAX_CONNECTIONS;
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
+    // After the start: of one connection that could not be taken. The next may be.
+    server.on('error', (error) => {
       const file = `metrics.listen ${formatEndpoint(endpoint.address, endpoint.port)}`;
       reject(new LatchwayError({ code: 'file', file, detail: error.message }));
     });

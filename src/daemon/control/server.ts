@@ -32,6 +32,9 @@ const MAX_BODY_SIZE = 4096;
 /** Milliseconds that a client may take over its request. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** At one time: idle connections must not use up the descriptors that the daemon needs. */
+const MAX_CONNECTIONS = 64;
+
 export interface ControlServer {
   readonly socket: string;
   /** Ends all connections and removes the socket. */
@@ -61,7 +64,9 @@ export async function startControl(socket: string, target: ControlTarget, log: L
     if (connection.writable)
       connection.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nnot an HTTP request\n');
   });
+  server.maxConnections = MAX_CONNECTIONS;
   await listenControl(server, socket);
+  server.on('error', (error) => log.warn({ error: error.message }, 'a connection could not be taken'));
   return { socket, close: () => closeServer(server) };
 }
 

@@ -17,6 +17,7 @@ import { ipBatch, requireTool, runTool, ToolTimeout } from './command.ts';
 import { setUpDevice } from './device.ts';
 import { diffHost, type HostSteps } from './diff.ts';
 import { JOURNAL_DIRECTORY, journalPath, readJournal, removeJournal, writeJournal } from './journal.ts';
+import { readLinks } from './links.ts';
 import { nftRemoval } from './nft.ts';
 import { type HostInput, type HostPlan, planHost } from './plan.ts';
 import { advertisedInterfaces, readAbilities, readOwnState, readOwnTables } from './read.ts';
@@ -25,6 +26,7 @@ import { type HostState, MAIN_TABLE } from './state.ts';
 import {
   changeOf,
   forwardingWishes,
+  interfaceOf,
   putBack,
   type SysctlChange,
   type SysctlWish,
@@ -61,14 +63,24 @@ export class HostSetup {
   readonly #journal: string;
   #plan: HostPlan | undefined;
   #changed: SysctlChange[] = [];
-  /** Keys that were looked at: an administrator who resets one while the daemon runs is not fought. */
+  /**
+   * Keys that were looked at, with the number of their interface: an administrator who resets one while the daemon runs is not fought, but an
+   * interface that was made anew has the kernel's values again.
+   */
   readonly #settled = new Set<string>();
+  /** Whether an earlier run had left something when this one came. */
+  #tookOver = false;
   #nftText: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: HostOptions = {}) {
     this.#options = options;
     this.#journal = journalPath(options.journalDirectory ?? JOURNAL_DIRECTORY);
+  }
+
+  /** Whether an earlier run had left something when this one came. */
+  get tookOver(): boolean {
+    return this.#tookOver;
   }
 
   /** Sysctls that are changed now, for `status`. */
@@ -78,7 +90,8 @@ export class HostSetup {
 
   /**
    * Sets up, or changes what is set up to another plan. The device has to exist. On a fault everything goes back to
-   * the plan before (on the first call: to what was found).
+   * the plan before; on the first call to what was found, if that was nothing of ours. What an earlier run left is not taken away: it keeps
+   * replies of servers from leaking, and the next start takes it over.
    * @throws host-command
    */
   apply(input: HostInput): Promise<HostReport> {
@@ -113,10 +126,11 @@ export class HostSetup {
   async #apply(input: HostInput): Promise<HostReport> {
     const before = this.#plan;
     try {
+      if (before === undefined) this.#tookOver = isAnything(await readOwnState());
       return await this.#reconcile(await this.#choosePlan(input));
     } catch (error) {
       // What failed first is what matters; the way back does its best.
-      if (before === undefined) await this.#stop().catch(() => {});
+      if (before === undefined) await (this.#tookOver ? undefined : this.#stop().catch(() => {}));
       else await this.#reconcile(before).catch(() => {});
       throw error;
     }
@@ -138,7 +152,7 @@ export class HostSetup {
   async #reconcile(plan: HostPlan): Promise<HostReport> {
     const current = await readOwnState();
     const first = this.#plan === undefined;
-    const leftovers = first && current.routes.length + current.rules.length > 0;
+    const leftovers = first && this.#tookOver;
     if (first) this.#changed = leftovers ? readJournal(this.#journal) : [];
     const steps = diffHost(current, plan.state);
     if (first || steps.added > 0) await setUpDevice(plan);
@@ -174,9 +188,11 @@ export class HostSetup {
     const advertised = plan.families.includes(6) ? await advertisedInterfaces() : [];
     const ipv6 = this.#options.ipv6Forwarding ?? 'auto';
     const wishes = forwardingWishes(plan.input.device, plan.families, advertised, ipv6);
+    const links = new Map((await readLinks()).map(({ name, index }) => [name, index]));
     for (const wish of [...wishes, ...earlyDemuxWish(plan)]) {
-      const change = this.#settled.has(wish.key) ? undefined : changeOf(wish);
-      this.#settled.add(wish.key);
+      const settled = `${wish.key} ${links.get(interfaceOf(wish.key) ?? '') ?? ''}`;
+      const change = this.#settled.has(settled) ? undefined : changeOf(wish);
+      this.#settled.add(settled);
       if (change === undefined) continue;
       this.#changed = [...this.#changed.filter((one) => one.key !== change.key), change];
       try {
@@ -236,8 +252,12 @@ export class HostSetup {
 
   /** Changes of a killed run, when stop is called without a set-up before. */
   #orphans(current: HostState): SysctlChange[] {
-    return current.routes.length + current.rules.length > 0 ? readJournal(this.#journal) : [];
+    return isAnything(current) ? readJournal(this.#journal) : [];
   }
+}
+
+function isAnything({ routes, rules }: HostState): boolean {
+  return routes.length + rules.length > 0;
 }
 
 /** A second try right away: what failed may have been somebody else's change at the same moment. */

@@ -1,5 +1,5 @@
 /**
- * Removing what a killed run left on this host, without a configuration: all of it carries its owner (host-state.ts), and
+ * Removing what a killed run left on this host, without a configuration: all of it carries its owner (state.ts), and
  * changed sysctls are in the journal.
  *
  * A dispatcher that runs must not lose its routes. It is told by its device: a TUN device of ours lives exactly as long as

@@ -44,22 +44,25 @@ export function runTool(
     const child = spawn(file, [...args], { env: toolEnvironment(), stdio: 'pipe', detached: true });
     let stdout = '';
     let stderr = '';
+    let timer: NodeJS.Timeout | undefined;
+    const end = (result: CommandResult): void => {
+      clearTimeout(timer);
+      resolve(result);
+    };
+    // Without descriptors to spare there is an error and nothing else: not even pipes.
+    child.on('error', (error) => end({ status: -1, stdout: '', stderr: error.message }));
+    if (child.pid === undefined) return;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    const timer = setTimeout(() => {
+    timer = setTimeout(() => {
       abandon(child);
       const detail = `did not answer within ${timeoutMs / 1000} s`;
       reject(new ToolTimeout({ code: 'host-command', command: `${file} ${args.join(' ')}`, detail }));
     }, timeoutMs);
-    const end = (result: CommandResult): void => {
-      clearTimeout(timer);
-      resolve(result);
-    };
-    child.on('error', (error) => end({ status: -1, stdout: '', stderr: error.message }));
     child.on('close', (code) => end({ status: code ?? -2, stdout, stderr }));
     // A tool that ends before it has read all its input closes the pipe; its exit status says why.
     child.stdin.on('error', () => {});

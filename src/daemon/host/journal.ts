@@ -4,7 +4,7 @@
  * One file per network namespace: /run/latchway/host-INODE.json, written before each change. It is believed only
  * when the namespace still has routes or rules of ours: those are placed before the first sysctl is touched and
  * removed after the last one is put back, so a file without them belongs to another namespace that had this inode.
- * Routes, rules and tables need no journal: they carry their owner (host-state.ts).
+ * Routes, rules and tables need no journal: they carry their owner (state.ts).
  */
 
 import { mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';

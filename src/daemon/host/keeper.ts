@@ -13,6 +13,7 @@ export class HostKeeper {
   /** Of the last set-up, for `status`. */
   warnings: readonly string[] = [];
   readonly #setup = new HostSetup();
+  #touched = false;
   readonly #log: Log;
 
   constructor(log: Log) {
@@ -24,8 +25,14 @@ export class HostKeeper {
     return this.#setup.changed;
   }
 
+  /** Whether this run found, and has made its own, what an earlier one had left. */
+  get tookOver(): boolean {
+    return this.#setup.tookOver;
+  }
+
   /** Sets up, or changes what is set up. @throws LatchwayError host-command; then everything is as it was before */
   async apply(config: Config, services: readonly ServiceRecord[]): Promise<void> {
+    this.#touched = true;
     const report = await this.#setup.apply(inputOf(config, services));
     for (const change of report.changed) this.#log.info({ ...change }, 'host value changed');
     for (const warning of report.warnings) this.#log.warn(warning);
@@ -47,10 +54,11 @@ export class HostKeeper {
   }
 
   /**
-   * Puts the host back, or leaves what keeps replies from leaking (`hold`). Faults are logged.
+   * Puts the host back, or leaves what keeps replies from leaking (`hold`). A host that was never set up is left as it is. Faults are logged.
    * @returns whether nothing of ours was left that should not be.
    */
   async stop(hold: boolean): Promise<boolean> {
+    if (!this.#touched) return true;
     if (hold) {
       this.#log.info('held: what keeps replies from leaking stays for the next start');
       return true;

@@ -121,21 +121,23 @@ export function watchEgress(onChange: () => void): EgressWatch {
   const start = (): void => {
     if (stopped) return;
     const words = ['monitor', 'link', 'address', 'route', 'rule'];
-    // Its own process group (host-command.ts). It outlives a killed daemon by one piece of news at most: the device's
+    // Its own process group (command.ts). It outlives a killed daemon by one piece of news at most: the device's
     // end is one, and writing it to a pipe that nobody reads ends the child.
     child = spawn('ip', words, {
       env: toolEnvironment(),
       stdio: ['ignore', 'pipe', 'ignore'],
       detached: true,
     });
-    child.stdout!.on('data', news);
-    child.on('error', () => {});
-    child.on('close', () => {
+    const ended = (): void => {
       child = undefined;
       // What happened between two children is not known: that is news, too.
       if (!stopped) setTimeout(start, RESTART_MS).unref();
       news();
-    });
+    };
+    child.on('error', () => {});
+    if (child.pid === undefined) return ended();
+    child.stdout!.on('data', news);
+    child.on('close', ended);
   };
   start();
   return {

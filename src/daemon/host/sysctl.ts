@@ -129,6 +129,11 @@ function globalIpv6Wishes(advertised: readonly string[]): SysctlWish[] {
   ];
 }
 
+/** The interface that a key belongs to; undefined for one of the whole host. */
+export function interfaceOf(key: string): string | undefined {
+  return /^net\/ipv[46]\/conf\/([^/]+)\//.exec(key)?.[1];
+}
+
 /** The change that a wish means now; undefined when nothing is wrong. */
 export function changeOf(wish: SysctlWish): SysctlChange | undefined {
   const from = readSysctl(wish.key);

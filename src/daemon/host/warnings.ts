@@ -60,7 +60,7 @@ function serverWarnings(input: HostInput, links: readonly HostLink[]): string[] 
     const address = formatAddress(claim.address);
     if (claim.any)
       warnings.push(
-        `server ${address}: a service with 'ports: any' takes all ${claim.protocol === 6 ? 'TCP' : 'UDP'} packets from it, those of its own connections through this gateway too; they are passed on, slower, and lost while the dispatcher is down`,
+        `server ${address}: a service with 'ports: any' takes all ${claim.protocol === 6 ? 'TCP' : 'UDP'} packets from it for replies: what the server itself opens through this gateway is dropped (drop-reply-unknown); list the ports instead`,
       );
   }
   const nat = new Map(

@@ -4,6 +4,9 @@
  * They mean something for rows in use. Times are those of the table: monotonic ms modulo 2^32.
  */
 import { NO_ISN } from '../../cluster/entry.ts';
+import type { DispatchTable } from '../../table/dispatch-table.ts';
+import { STATE_FREE } from '../../table/flow-row.ts';
+import { bitsOfRow } from './row-bits.ts';
 
 const HAS_PREVIOUS = 1;
 
@@ -35,5 +38,18 @@ export class EntryColumns {
   setPreviousIsn(row: number, isn: number): void {
     this.#has[row] = isn === NO_ISN ? 0 : HAS_PREVIOUS;
     this.#previous[row] = isn === NO_ISN ? 0 : isn;
+  }
+
+  /** The rows of a table came out of a saved one: this dispatcher speaks for them. @param self its node */
+  adopt(table: DispatchTable, self: number): void {
+    for (let row = 0; row < table.usedRows; row++) {
+      const state = table.state(row);
+      if (state === STATE_FREE) continue;
+      const bits = bitsOfRow(state, table.flags(row));
+      this.bits[row] = bits;
+      this.sharedBits[row] = bits;
+      this.origin[row] = self;
+      this.refreshedAt[row] = table.lastSeen(row);
+    }
   }
 }

@@ -34,6 +34,8 @@ export class MemberThread {
   readonly #peers: PeerSocket;
   /** Number of all others together at the socket. */
   readonly #group: number;
+  readonly #datagramFds: number;
+  readonly #allFds: number;
   readonly #state: PathState;
   readonly #post: (message: FromThread) => void;
   /** Loads the saved table; called when this dispatcher is the first to be ready. */
@@ -62,13 +64,30 @@ export class MemberThread {
     this.#peers = openPeers({ local: self.address, port, peers, multicast });
     this.#group = peers.length;
     this.tunnel = new TunnelSocket(setup.self.address, state.batch.capacity);
+    this.#datagramFds = this.#peers.fds.length;
+    this.#allFds = this.fds.length;
     this.member.onDatagram = (peer, bytes) => this.#send(peer, bytes);
     this.member.onEvent = (event) => this.#event(event);
   }
 
-  /** To be polled with the device. */
+  /** To be polled with the device, in this order: what datagrams come by, then what tunnelled packets come by. */
   get fds(): readonly number[] {
     return [...this.#peers.fds, ...this.tunnel.fds];
+  }
+
+  /** Whether datagrams of other dispatchers have come. @param isReady by the place in `fds` */
+  hasDatagrams(isReady: (place: number) => boolean): boolean {
+    return this.#anyReady(isReady, 0, this.#datagramFds);
+  }
+
+  /** Whether packets have come that other dispatchers tunnelled here. @param isReady by the place in `fds` */
+  hasTunnelled(isReady: (place: number) => boolean): boolean {
+    return this.#anyReady(isReady, this.#datagramFds, this.#allFds);
+  }
+
+  #anyReady(isReady: (place: number) => boolean, from: number, to: number): boolean {
+    for (let place = from; place < to; place++) if (isReady(place)) return true;
+    return false;
   }
 
   /** Ms until something is due, at most `limitMs`. */
@@ -125,6 +144,7 @@ export class MemberThread {
         break;
       case 'configuration':
         this.member.node.configuration = message.configuration;
+        this.member.node.core.flood.limit(message.newSessionsPerSecond);
         break;
       case 'ask':
         this.#ask(message.id, message.question);

@@ -31,7 +31,7 @@ import { REASON_EXPIRED, REASON_REMOVED } from '../../table/release-reason.ts';
 import { AsideEntries } from './aside-entries.ts';
 import { EntryColumns } from './entry-columns.ts';
 import { type Ids, UNKNOWN } from './ids.ts';
-import { bitsOfRow, flagsOfBits, stateOfBits } from './row-bits.ts';
+import { flagsOfBits, stateOfBits } from './row-bits.ts';
 import { RowKeys } from './row-keys.ts';
 import { SweepPace } from './sweep-pace.ts';
 
@@ -69,6 +69,11 @@ export class RowStore implements EntryStore {
     return this.#table.size + this.#aside.size;
   }
 
+  /** Whether there may be sessions in the table. */
+  get hasSessions(): boolean {
+    return this.#state.services.hasSessions;
+  }
+
   /** Entries of services or servers that are not known here. */
   get aside(): number {
     return this.#aside.size;
@@ -104,8 +109,11 @@ export class RowStore implements EntryStore {
     this.#aside.remove(key);
     const endpointPort = this.keys.endpointPort(reply);
     const row = this.keys.rowOf(key);
+    const over = (entry.bits & BIT_TOMBSTONE) !== 0;
     if (row !== NO_ROW && this.#fits(row, server, endpointPort, key)) {
       this.#write(row, entry);
+      // The session may have come after the flow: as a repair.
+      if (!over && !this.#isHeld(row)) this.#hold(row, service, key);
       return true;
     }
     const held = row !== NO_ROW && this.#isHeld(row);
@@ -121,7 +129,6 @@ export class RowStore implements EntryStore {
     if (row === NO_ROW && entry.origin === this.self)
       count(this.#state, key.kind === KIND_SESSION ? SESSION_OPENED : FLOW_OPENED);
     this.#write(made, entry);
-    const over = (entry.bits & BIT_TOMBSTONE) !== 0;
     if (!over && (held || row === NO_ROW)) this.#hold(made, service, key);
     return true;
   }
@@ -138,8 +145,11 @@ export class RowStore implements EntryStore {
     return this.walk(cursor, this.#pace.rows(size, this.now, count), visit);
   }
 
-  /** As `scan`, and takes `count` at its word. Rows first, then what is kept aside: it ages, is compared and copied like the rest. */
-  walk(cursor: number, count: number, visit: (entry: Entry) => void): number {
+  /**
+   * As `scan`, and takes `count` at its word. Rows first, then what is kept aside: it ages, is compared and copied like the rest.
+   * @param only of the rows, those of sessions or those of flows
+   */
+  walk(cursor: number, count: number, visit: (entry: Entry) => void, only?: 'sessions' | 'flows'): number {
     if (cursor >= ASIDE_CURSOR) {
       const next = this.#aside.scan(cursor - ASIDE_CURSOR, count, visit);
       return next < 0 ? 0 : ASIDE_CURSOR + next;
@@ -148,13 +158,14 @@ export class RowStore implements EntryStore {
     const end = Math.min(table.usedRows, cursor + count);
     for (let row = cursor; row < end; row++) {
       if (table.state(row) === STATE_FREE) continue;
+      if (only !== undefined && table.isSession(row) !== (only === 'sessions')) continue;
       const entry = this.entry(row, undefined);
       // Its service is gone, or its server, which had to be without flows for that.
       if (entry === undefined) table.remove(row);
       else visit(entry);
     }
     if (end < table.usedRows) return end;
-    return this.#aside.size > 0 ? ASIDE_CURSOR : 0;
+    return this.#aside.size > 0 && only !== 'sessions' ? ASIDE_CURSOR : 0;
   }
 
   /** The entry in a row; undefined when its service or server is gone. */
@@ -186,20 +197,6 @@ export class RowStore implements EntryStore {
       if (this.#ids.serverIndex(entry.server) === UNKNOWN) continue;
       this.#aside.remove(entry.key);
       this.put(entry, this.keys.replyOf(entry.key, entry.server));
-    }
-  }
-
-  /** Entries that came out of a saved table: this dispatcher speaks for them. @param self its node */
-  adopt(self: number): void {
-    const table = this.#table;
-    for (let row = 0; row < table.usedRows; row++) {
-      const state = table.state(row);
-      if (state === STATE_FREE) continue;
-      const bits = bitsOfRow(state, table.flags(row));
-      this.columns.bits[row] = bits;
-      this.columns.sharedBits[row] = bits;
-      this.columns.origin[row] = self;
-      this.columns.refreshedAt[row] = table.lastSeen(row);
     }
   }
 

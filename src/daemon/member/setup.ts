@@ -18,7 +18,15 @@ export interface MemberAddress {
   readonly address: Address;
 }
 
-export interface MemberSetup {
+/** What a reload may change while a life goes on. */
+export interface ToldConfiguration {
+  /** 32 bits of what all dispatchers must have alike; drift shows. */
+  readonly configuration: number;
+  /** Above it is a flood. */
+  readonly newSessionsPerSecond: number;
+}
+
+export interface MemberSetup extends ToldConfiguration {
   readonly self: MemberAddress;
   readonly peers: readonly MemberAddress[];
   /** UDP, of all dispatchers. */
@@ -31,13 +39,10 @@ export interface MemberSetup {
   readonly clusterKeys: readonly Uint8Array[];
   /** Of what all dispatchers compute alike: ranks, maglev. */
   readonly seed: ClusterKey;
-  /** 32 bits of what all dispatchers must have alike; drift shows. */
-  readonly configuration: number;
   readonly heartbeatMs: number;
   readonly deadAfterMs: number;
   readonly leaseMs: number;
   readonly confirmTimeoutMs: number;
-  readonly newSessionsPerSecond: number;
 }
 
 /** What every path between dispatchers takes, IP header included. */

@@ -37,6 +37,16 @@ export interface ProbeTarget {
   readonly port: number;
 }
 
+/** What keeps a probe from being made says nothing of the server: no descriptor, memory or port to spare on this host. */
+const NO_VERDICT: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EAGAIN',
+  'EADDRNOTAVAIL',
+]);
+
 /** Called when a server changes between up and down, with the reason of the last probe. */
 export type HealthChange = (up: boolean, detail: string) => void;
 
@@ -80,18 +90,20 @@ export class Prober {
     const socket = connect({ host: this.#target.host, port: this.#target.port });
     this.#socket = socket;
     let settled = false;
-    const settle = (succeeded: boolean, detail: string): void => {
+    const settle = (succeeded: boolean | undefined, detail: string): void => {
       if (settled || this.#socket !== socket) return;
       settled = true;
       socket.destroy();
       this.#socket = undefined;
-      this.#conclude(succeeded, detail);
+      if (succeeded !== undefined) this.#conclude(succeeded, detail);
       const next = Math.max(0, this.#timing.intervalMs - (performance.now() - startedAt));
       this.#timer = setTimeout(() => this.#probe(), next);
     };
     socket.setTimeout(this.#timing.timeoutMs, () => settle(false, 'time-out'));
     socket.on('connect', () => settle(true, 'connected'));
-    socket.on('error', (error: NodeJS.ErrnoException) => settle(false, error.code ?? error.message));
+    socket.on('error', ({ code, message }: NodeJS.ErrnoException) =>
+      settle(NO_VERDICT.has(code ?? '') ? undefined : false, code ?? message),
+    );
   }
 
   #conclude(succeeded: boolean, detail: string): void {

@@ -75,8 +75,9 @@ export class TableLoader implements TableFileSink {
     if (service === undefined || server === undefined || server.service !== service.index) return undefined;
     const kindFits =
       (service.protocol === PROTOCOL_UDP) === (row.state === STATE_UDP) || row.state === STATE_SESSION;
-    const replies = row.serverPort !== 0 || row.session;
-    if (!kindFits || (service.mode === 'nat') !== replies) return undefined;
+    // Flows have a reply tuple in `nat` only; sessions never have one.
+    const modeFits = row.session || (service.mode === 'nat') === (row.serverPort !== 0);
+    if (!kindFits || !modeFits) return undefined;
     const timeout = this.#timeouts.get(service.index)?.[row.state] ?? 0;
     // A session is held by its flows, whatever its own age.
     if (!row.session && row.idleMs + this.#sinceSaveMs >= timeout) return undefined;

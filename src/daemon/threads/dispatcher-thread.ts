@@ -26,9 +26,6 @@ import { PacketThread } from './packet-thread.ts';
 const WAIT_MS = 20;
 /** The cursor goes once round the table in about this time. */
 const SWEEP_MS = 2000;
-/** Places of what is polled beside the device: `MemberThread.fds`. */
-const PEERS = 1;
-const TUNNELS = 2;
 const NOTHING_LOADED: LoadedTable = { loaded: 0, skipped: 0, result: undefined, problem: undefined };
 
 class DispatcherThread {
@@ -37,6 +34,8 @@ class DispatcherThread {
   readonly #thread: PacketThread;
   readonly #rings: readonly HandoverRing[];
   readonly #cluster: MemberThread | undefined;
+  /** Of what is polled beside the device, in the order of `MemberThread.fds`. */
+  readonly #isReady = (place: number): boolean => this.#thread.isReady(1 + place);
   #expiredAt: number;
 
   constructor(setup: DispatcherSetup) {
@@ -83,10 +82,9 @@ class DispatcherThread {
   /** Datagrams of other dispatchers, then packets that they tunnelled here. @returns whether more waits */
   #hearCluster(cluster: MemberThread): boolean {
     const thread = this.#thread;
-    let more = cluster.begin(thread.isReady(PEERS));
+    let more = cluster.begin(cluster.hasDatagrams(this.#isReady));
     thread.batch.reset();
-    if (thread.isReady(TUNNELS) || thread.isReady(TUNNELS + 1))
-      more = cluster.tunnel.receive(thread.batch) || more;
+    if (cluster.hasTunnelled(this.#isReady)) more = cluster.tunnel.receive(thread.batch) || more;
     if (thread.batch.rxCount > 0) {
       cluster.member.tunnelled(cluster.tunnel.sources);
       thread.flush();
@@ -129,7 +127,7 @@ class DispatcherThread {
       post: (message) => thread.post(message),
       load: () => {
         const loaded = this.#load();
-        cluster.member.store.adopt(setup.self.node);
+        cluster.member.store.columns.adopt(this.#table, setup.self.node);
         return loaded;
       },
     });

@@ -20,7 +20,7 @@ import type {
   PeerState,
   PlainKey,
 } from '../member/answers.ts';
-import type { MemberSetup } from '../member/setup.ts';
+import type { MemberSetup, ToldConfiguration } from '../member/setup.ts';
 
 /** What every packet thread gets as `workerData`. Descriptors belong to the main thread; the worker uses their numbers. */
 export interface PacketThreadSetup {
@@ -62,7 +62,7 @@ export type ToThread =
   /** Services and servers from now on; answered with `applied`. `gone` are indexes of services that are no more. */
   | { readonly type: 'generation'; readonly generation: Generation; readonly gone: readonly number[] }
   /** To the dispatcher thread: what the others compare with theirs. */
-  | { readonly type: 'configuration'; readonly configuration: number }
+  | ({ readonly type: 'configuration' } & ToldConfiguration)
   /** To reader threads: this dispatcher knows the table of its cluster. */
   | { readonly type: 'cluster-ready' }
   | { readonly type: 'copy-end'; readonly vector: readonly VectorPart[] }

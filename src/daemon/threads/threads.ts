@@ -14,7 +14,7 @@ import { loadNative } from '../../io/native.ts';
 import { openTun } from '../../io/tun.ts';
 import { openEvent, wakeEvent } from '../../io/wait.ts';
 import type { TableBuffers } from '../../table/shared-table.ts';
-import type { MemberSetup } from '../member/setup.ts';
+import type { MemberSetup, ToldConfiguration } from '../member/setup.ts';
 import type {
   DispatcherSetup,
   FromThread,
@@ -49,7 +49,13 @@ export type ClusterMessage = Extract<
 interface PacketWorker {
   readonly port: MessagePort;
   readonly event: number;
-  readonly exited: Promise<void>;
+  /** Aborted when the worker has ended. */
+  readonly ended: AbortSignal;
+}
+
+interface Question {
+  readonly resolve: (answer: ThreadAnswer) => void;
+  readonly reject: (error: LatchwayError) => void;
 }
 
 type Loaded = Extract<FromThread, { readonly type: 'ready' }>;
@@ -63,7 +69,8 @@ export class Threads {
   readonly #options: ThreadsOptions;
   readonly #workers: PacketWorker[] = [];
   readonly #fds: number[] = [];
-  readonly #questions = new Map<number, (answer: ThreadAnswer) => void>();
+  /** To the dispatcher thread, until they are answered; undefined when it is gone. */
+  #questions: Map<number, Question> | undefined = new Map();
   #asked = 0;
   #stopping = false;
 
@@ -137,8 +144,12 @@ export class Threads {
     const name = reader ? `reader ${setup.thread}` : 'dispatcher';
     const entry = new URL(reader ? './reader-thread.js' : './dispatcher-thread.js', import.meta.url);
     const worker = new Worker(entry, { workerData: setup, transferList: [setup.port], name });
-    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    this.#workers.push({ port, event: setup.event, exited });
+    const ending = new AbortController();
+    worker.once('exit', () => {
+      ending.abort();
+      if (!reader) this.#silence();
+    });
+    this.#workers.push({ port, event: setup.event, ended: ending.signal });
     return new Promise((resolve, reject) => {
       const died = (detail: string): void => {
         if (this.#stopping) return;
@@ -162,8 +173,8 @@ export class Threads {
         ready(message);
         break;
       case 'answer':
-        this.#questions.get(message.id)?.(message.answer);
-        this.#questions.delete(message.id);
+        this.#questions?.get(message.id)?.resolve(message.answer);
+        this.#questions?.delete(message.id);
         break;
       case 'cluster-ready':
         for (const reader of this.#workers.slice(1)) tell(reader, { type: 'cluster-ready' });
@@ -186,19 +197,25 @@ export class Threads {
     const [dispatcher] = this.#workers;
     if (dispatcher === undefined || this.#options.cluster === undefined)
       throw new LatchwayError({ code: 'daemon-refused', detail: 'this dispatcher is in no cluster' });
+    const questions = this.#questions;
+    if (questions === undefined) throw stopping();
     const id = ++this.#asked;
-    const answered = new Promise<ThreadAnswer>((resolve) => this.#questions.set(id, resolve));
+    const answered = new Promise<ThreadAnswer>((resolve, reject) => questions.set(id, { resolve, reject }));
     tell(dispatcher, { type: 'ask', id, question });
-    const gone = dispatcher.exited.then(() => {
-      throw new LatchwayError({ code: 'daemon-refused', detail: 'the daemon is stopping' });
-    });
-    return (await Promise.race([answered, gone])) as Extract<ThreadAnswer, { readonly what: What }>;
+    return (await answered) as Extract<ThreadAnswer, { readonly what: What }>;
   }
 
-  /** From now on heartbeats carry this. @param configuration 32 bits */
-  tellConfiguration(configuration: number): void {
+  /** The dispatcher thread has ended: nothing that it was asked will be answered. */
+  #silence(): void {
+    const questions = this.#questions;
+    this.#questions = undefined;
+    for (const { reject } of questions?.values() ?? []) reject(stopping());
+  }
+
+  /** What of a configuration the dispatcher thread of a cluster must know. */
+  tellConfiguration(told: ToldConfiguration): void {
     const [dispatcher] = this.#workers;
-    if (dispatcher !== undefined) tell(dispatcher, { type: 'configuration', configuration });
+    if (dispatcher !== undefined) tell(dispatcher, { type: 'configuration', ...told });
   }
 
   /** Tells the dispatcher thread how the copy ended that it asked for. */
@@ -222,7 +239,7 @@ export class Threads {
     this.#stopping = true;
     for (const one of this.#workers.toReversed()) {
       tell(one, { type: 'stop' });
-      await one.exited;
+      await untilHeard(one);
       one.port.close();
       loadNative().close(one.event);
     }
@@ -236,20 +253,37 @@ export class Threads {
 
   async #askAll(message: ToThread, answer: FromThread['type']): Promise<void> {
     await Promise.all(
-      this.#workers.map(async (one) => {
-        const answered = new Promise<void>((resolve) => {
-          const listen = (received: FromThread): void => {
-            if (received.type !== answer) return;
-            one.port.off('message', listen);
-            resolve();
-          };
-          one.port.on('message', listen);
-        });
+      this.#workers.map((one) => {
+        const heard = untilHeard(one, answer);
         tell(one, message);
-        await Promise.race([answered, one.exited]);
+        return heard;
       }),
     );
   }
+}
+
+/**
+ * Waits for a message of this type, or for the end of the worker. It leaves nothing behind: a reaction to a promise of the worker's end would stay
+ * for as long as the worker runs.
+ */
+function untilHeard(one: PacketWorker, type?: FromThread['type']): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      one.port.off('message', listen);
+      one.ended.removeEventListener('abort', done);
+      resolve();
+    };
+    const listen = (message: FromThread): void => {
+      if (message.type === type) done();
+    };
+    one.port.on('message', listen);
+    one.ended.addEventListener('abort', done);
+    if (one.ended.aborted) done();
+  });
+}
+
+function stopping(): LatchwayError {
+  return new LatchwayError({ code: 'daemon-refused', detail: 'the daemon is stopping' });
 }
 
 /** Post first, then wake: a wake that finds no message would leave it lying. */

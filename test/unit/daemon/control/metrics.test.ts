@@ -3,6 +3,7 @@ import { COUNTER_INFO } from '../../../../src/base/counters.ts';
 import { createMetrics, listenMetrics } from '../../../../src/daemon/control/metrics.ts';
 import { parseAddress } from '../../../../src/wire/address.ts';
 import { CLUSTER, fakeTarget, PEER, SERVERS } from '../../../support/control-target.ts';
+import { expectBounded } from '../../../support/idle.ts';
 
 let stop: (() => Promise<void>) | undefined;
 afterEach(async () => {
@@ -64,6 +65,26 @@ test('the cluster; a dispatcher alone has no peers and no flood', async () => {
   expect(value(alone, 'latchway_flood')).toBe(0);
 });
 
+test('a scrape asks the dispatcher thread once of its cluster, and once of its peers', async () => {
+  const asked: string[] = [];
+  const target = {
+    ...fakeTarget(),
+    cluster: async () => {
+      asked.push('cluster');
+      return CLUSTER;
+    },
+    peers: async () => {
+      asked.push('peers');
+      return [PEER];
+    },
+  };
+  const metrics = createMetrics(target);
+  await metrics.text();
+  expect(asked).toEqual(['cluster', 'peers']);
+  await metrics.text();
+  expect(asked.length).toBe(4);
+});
+
 test('a second scrape sees what changed, and servers that went are gone', async () => {
   const target = { ...fakeTarget(), servers: () => SERVERS };
   const metrics = createMetrics(target);
@@ -92,4 +113,10 @@ test('by TCP: metrics and nothing else', async () => {
   expect((await fetch(`http://127.0.0.1:${port}/servers`)).status).toBe(404);
   const again = listenMetrics({ address: parseAddress('127.0.0.1')!, port }, createMetrics(fakeTarget()));
   await expect(again).rejects.toThrow(/^metrics\.listen 127\.0\.0\.1:\d+: .*EADDRINUSE/);
+});
+
+test('by TCP: at most 64 scrapers at a time', async () => {
+  const port = 20_000 + (process.pid % 20_000);
+  stop = await listenMetrics({ address: parseAddress('127.0.0.1')!, port }, createMetrics(fakeTarget()));
+  await expectBounded({ host: '127.0.0.1', port }, 100, 64, () => fetch(`http://127.0.0.1:${port}/metrics`));
 });

@@ -9,6 +9,7 @@ import { LatchwayError } from '../../../../src/base/fault.ts';
 import type { ControlTarget } from '../../../../src/daemon/control/control.ts';
 import { type ControlServer, startControl } from '../../../../src/daemon/control/server.ts';
 import { type FakeTarget, fakeTarget, keptLog, SERVERS, STATUS } from '../../../support/control-target.ts';
+import { expectBounded } from '../../../support/idle.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'latchway-control-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -270,6 +271,11 @@ describe('the socket', () => {
     });
     await server.close();
     await target.ended;
+  });
+
+  test('takes at most 64 connections at a time', async () => {
+    const socket = await start();
+    await expectBounded({ path: socket }, 100, 64, () => ask(socket, 'GET', '/status'));
   });
 
   test('another listener that is not a daemon counts as an answer', async () => {

@@ -1,9 +1,10 @@
 /** Copies of a table in small steps, and what does not belong into one. */
 import { describe, expect, test } from 'vitest';
+import type { ServiceSpec } from '../../../../src/balance/generation.ts';
 import { BIT_ESTABLISHED, type Entry } from '../../../../src/cluster/entry.ts';
 import { RecordWriter } from '../../../../src/cluster/messages.ts';
 import type { EntryRecord } from '../../../../src/cluster/records.ts';
-import { KIND_FLOW, SessionKey } from '../../../../src/cluster/session-key.ts';
+import { KIND_FLOW, KIND_SESSION, SessionKey } from '../../../../src/cluster/session-key.ts';
 import { CopyWork } from '../../../../src/daemon/member/copy-work.ts';
 import { wireId } from '../../../../src/daemon/member/ids.ts';
 import { Members } from '../../../support/members.ts';
@@ -11,8 +12,8 @@ import * as pathPackets from '../../../support/path-packets.ts';
 
 const HEX = (index: number): string => `${(index + 16).toString(16).padStart(8, '0')}00000000`;
 
-function members(): Members {
-  const made = pathPackets.service(0, 4);
+function members(changes: Partial<ServiceSpec> = {}): Members {
+  const made = pathPackets.service(0, 4, changes);
   const servers = made.servers.map((server) => ({ ...server, id: HEX(server.index + 100) }));
   return new Members(2, [{ ...made, id: HEX(1), servers }]);
 }
@@ -45,6 +46,21 @@ function take(work: CopyWork, bytes: Uint8Array): number {
   return steps;
 }
 
+/** The whole table, in pieces. */
+function copyOut(member: Members['dispatchers'][number]['member']): Uint8Array[] {
+  const out = new CopyWork(member);
+  const pieces: Uint8Array[] = [];
+  let cursor = 0;
+  do {
+    out.copyOut(cursor, (answer) => {
+      pieces.push(answer.bytes);
+      cursor = answer.cursor;
+    });
+    while (!out.isIdle) out.step();
+  } while (cursor !== 0);
+  return pieces;
+}
+
 describe('a copy', () => {
   test('goes in by steps and comes out whole', () => {
     const both = members();
@@ -52,20 +68,26 @@ describe('a copy', () => {
     const some = Array.from({ length: 900 }, (_, at) => record(1_000 + at));
     expect(take(new CopyWork(source!.member), bytesOf(some))).toBe(2);
     expect(source!.path.table.size).toBe(900);
-    const out = new CopyWork(source!.member);
-    const pieces: Uint8Array[] = [];
-    let cursor = 0;
-    do {
-      out.copyOut(cursor, (answer) => {
-        pieces.push(answer.bytes);
-        cursor = answer.cursor;
-      });
-      while (!out.isIdle) out.step();
-    } while (cursor !== 0);
-    for (const piece of pieces) take(new CopyWork(joiner!.member), piece);
+    for (const piece of copyOut(source!.member)) take(new CopyWork(joiner!.member), piece);
     expect(joiner!.path.table.size).toBe(900);
     const entry = joiner!.member.store.find(some[7]!.key) as Entry;
     expect(entry).toMatchObject({ isn: 1_007, server: SERVER, bits: BIT_ESTABLISHED });
+  });
+
+  test('brings sessions before the flows that hold them, whatever their rows', () => {
+    const client = [0, 0, 0xffff, 0xc6336407] as const;
+    const session = record(0, { key: new SessionKey(SERVICE, KIND_SESSION, client, 0, 0), isn: 0 });
+    const both = members({ affinity: { kind: 'client', prefix: 32 } });
+    const [source, joiner] = both.dispatchers;
+    const holders = ({ path, member }: (typeof both.dispatchers)[number]): number =>
+      path.table.isn(member.store.keys.rowOf(session.key));
+    // The flow is in a row before its session's: it came first, and has taken hold when it was refreshed.
+    for (const one of [record(1_000), session, record(1_000, { idleMs: 0 })])
+      take(new CopyWork(source!.member), bytesOf([one]));
+    expect(holders(source!)).toBe(1);
+    for (const piece of copyOut(source!.member)) take(new CopyWork(joiner!.member), piece);
+    expect(joiner!.path.table.size).toBe(2);
+    expect(holders(joiner!)).toBe(1);
   });
 
   test('has no answers, repairs or noise in it', () => {

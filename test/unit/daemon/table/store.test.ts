@@ -223,6 +223,18 @@ describe('the flows of a session', () => {
     ]);
   });
 
+  test('of a service without replies come back with their session', () => {
+    const generation = makeGeneration([makeService(0, { affinity, mode: 'ipip' })]);
+    const saved = makeTable(16);
+    const flow = entry(0, { meta: 0, server: 1, endpointPort: 0 });
+    saved.setFlags(insert(saved, flow, STATE_ESTABLISHED, SEEN), FLAG_HOLDS);
+    insert(saved, session, STATE_SESSION, SEEN);
+    saveTable(file, saved, generation, SAVING, SAVED);
+    const table = makeTable(16);
+    expect(loadTable(file, table, generation, 100, SAVED)).toMatchObject({ loaded: 2, skipped: 0 });
+    expect(table.isn(findForward(table, session))).toBe(1);
+  });
+
   test('hold nothing where there is no affinity', () => {
     const table = load(GENERATION);
     expect([0, 1, 2].map((row) => table.flags(row))).toEqual([0, 1, 2].map(() => FLAG_REPLIED));
