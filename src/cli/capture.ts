@@ -44,7 +44,7 @@ export function addCapture(program: Command): void {
 
 async function capture(filter: string, options: CaptureOptions): Promise<void> {
   const count = wantedCount(options.count);
-  const device = options.device ?? (await daemonDevice(socketOf(options)));
+  const device = options.device ?? (await daemonDevice(options));
   const child = startChild(device, filter);
   const stop = (): void => stopChild(child);
   process.on('SIGINT', stop).on('SIGTERM', stop);
@@ -76,12 +76,14 @@ function wantedCount(text: string | undefined): number {
   });
 }
 
-/** The device of the daemon; when it does not answer, the one that it would have by default. */
-async function daemonDevice(socket: string): Promise<string> {
+/** The device of the daemon; when none is named and none answers, the one that it would have by default. */
+async function daemonDevice(options: CaptureOptions): Promise<string> {
+  const isNamed = options.socket !== undefined || options.node !== undefined;
   try {
-    return (await askDaemon<StatusView>(socket, 'GET', '/status')).device.name;
+    return (await askDaemon<StatusView>(socketOf(options), 'GET', '/status')).device.name;
   } catch (error) {
-    if (error instanceof LatchwayError && error.fault.code === 'daemon-unreachable') return DEFAULT_DEVICE;
+    const isAbsent = error instanceof LatchwayError && error.fault.code === 'daemon-unreachable';
+    if (isAbsent && !isNamed) return DEFAULT_DEVICE;
     throw error;
   }
 }

@@ -1,6 +1,8 @@
 /** `latchway cleanup`: removes what a killed run left on this host. */
 import type { Command } from 'commander';
-import { DEFAULT_DEVICE } from '../daemon/config/limits.ts';
+import { LatchwayError } from '../base/fault.ts';
+import { DEFAULT_DEVICE, MAX_DEVICE_NAME } from '../daemon/config/limits.ts';
+import { NAME_PATTERN } from '../daemon/config/node-name.ts';
 import type { Cleanup } from '../daemon/host/cleanup.ts';
 import { sysctlName } from '../daemon/host/sysctl.ts';
 import { withExamples } from './options.ts';
@@ -20,6 +22,11 @@ export function addCleanup(program: Command): void {
     .option('--device <NAME>', "the dispatcher's device, if it has another name", DEFAULT_DEVICE)
     .option('--json', 'print JSON')
     .action(async ({ device, json }: CleanupOptions) => {
+      if (!NAME_PATTERN.test(device) || device.length > MAX_DEVICE_NAME)
+        throw new LatchwayError({
+          code: 'usage',
+          detail: `error: --device: '${device}' is no name of a device`,
+        });
       // Loaded here alone: the other commands start faster without the host set-up.
       const { cleanUpHost } = await import('../daemon/host/cleanup.ts');
       const done = await cleanUpHost(device);

@@ -1,5 +1,5 @@
 /**
- * Asking the daemon: HTTP on its control socket (see control-server.ts for the requests).
+ * Asking the daemon: HTTP on its control socket (see daemon/control/server.ts for the requests).
  * An error answer becomes `daemon-refused` with the daemon's own words; no answer, or half a one, `daemon-unreachable`.
  */
 import { readdirSync } from 'node:fs';

@@ -23,8 +23,8 @@ export async function printStream(pieces: AsyncIterable<string | Uint8Array>): P
 
 let watching = false;
 
-/** Ends the process when standard output is closed at its other end. */
-function endWithReader(): void {
+/** Ends the process when standard output is closed at its other end; to be called before anything is written by others, as help is. */
+export function endWithReader(): void {
   if (watching) return;
   watching = true;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -15,6 +15,7 @@ import { addDecode } from './decode.ts';
 import { addDiff, addExplain } from './explain.ts';
 import { addFlows } from './flows.ts';
 import { addKeygen } from './keygen.ts';
+import { endWithReader } from './output.ts';
 import { addLocks, addPeers } from './peers.ts';
 import { addReload } from './reload.ts';
 import { addRun } from './run.ts';
@@ -48,6 +49,7 @@ function createProgram(): Command {
 
 /** Runs one command line (without node and script) and sets `process.exitCode`. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
+  endWithReader();
   try {
     await createProgram().parseAsync(argv, { from: 'user' });
   } catch (error) {

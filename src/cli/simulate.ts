@@ -99,6 +99,7 @@ async function simulate(words: Words): Promise<void> {
   const given = givenOptions(words);
   const first = numberOf(words, 'seed', 2 ** 31) ?? 1;
   const runs = numberOf(words, 'runs', 10_000_000) ?? 100;
+  if (!(runs >= 1)) throw usage('--runs: at least 1');
   const { dispatchers, delayMs } = given;
   if (dispatchers !== undefined && dispatchers < 2) throw usage('--dispatchers: at least 2');
   if (words['cost'] === true) {

@@ -1,8 +1,9 @@
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { runProgram } from '../../support/program.ts';
+import { runProgram, startProgram } from '../../support/program.ts';
 import { FULL, service } from '../daemon/config/sample.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'latchway-cli-'));
@@ -49,6 +50,17 @@ describe('help', () => {
     expect(stdout).toMatch(new RegExp(`Examples:\\n.*latchway ${command}`));
   });
 
+  test('whose reader has seen enough ends with exit code 0 and without a word', async () => {
+    const child = startProgram(['simulate', '--help']);
+    child.stdout.destroy();
+    let errors = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      errors += text;
+    });
+    const [code] = await once(child, 'close');
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+  });
+
   test('the version is that of the package', async () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
     expect(await runProgram(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
@@ -90,6 +102,8 @@ describe('wrong usage is exit code 2, with a line on standard error', () => {
     [['explain', 'udp 198.51.100.7:1 > 192.0.2.10:53 ack'], /is no packet: UDP has no ack/],
     [['capture', '--count', '0'], /^error: --count must be a whole number from 1, not '0'/],
     [['status', '--node', 'a/b'], /^error: --node must be a name/],
+    [['simulate', '--runs', '0'], /^--runs: at least 1/],
+    [['cleanup', '--device', 'a b'], /^error: --device: 'a b' is no name of a device/],
   ])('%j', async (args, line) => {
     const { code, stdout, stderr } = await runProgram(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -109,6 +123,7 @@ describe('no daemon is exit code 3, with one line', () => {
     ...VIEWS.map((view) => [view]),
     ['server', 'web/s1', '--drain'],
     ['flows', '--cluster'],
+    ['capture', '--count', '1'],
     EXPLAIN,
   ])('%s', async (...args) => {
     const socket = join(folder, 'none.sock');
@@ -193,7 +208,7 @@ describe('check', () => {
     const { code, stdout } = await runProgram(['check', '--node', 'd2', write('full.yaml', FULL)]);
     expect({ code, stdout }).toEqual({
       code: 1,
-      stdout: "no dispatcher is named 'd2' in cluster.dispatchers (known: d1): choose one with --node\n",
+      stdout: "cluster.dispatchers: no dispatcher is named 'd2' (known: d1): choose one with --node\n",
     });
   });
 
