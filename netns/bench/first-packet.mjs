@@ -22,7 +22,7 @@ const PORT = 7000;
 const SERVICES = /** @type {const} */ ({ announce: 7001, confirm: 7002 });
 const SECONDS = 1;
 const SETTLE_SECONDS = 0.5;
-const WARM_SECONDS = 2;
+const WARM_SECONDS = 8;
 const WARM_WIDTH = 32;
 
 /** @typedef {{ p50: number, p99: number, byTimeout: number }} Sample µs, and grants that were given up by time-out */
@@ -79,7 +79,7 @@ async function load({ lab }, programs, words) {
   return JSON.parse(stdout);
 }
 
-/** Some ten thousand connections of each kind, after which nothing is left to compile. @param {Bed} bed @param {{ tcp: string }} programs */
+/** Some tens of thousands of connections of each kind, after which little is left to compile. @param {Bed} bed @param {{ tcp: string }} programs */
 async function warm(bed, programs) {
   for (const port of Object.values(SERVICES))
     await load(bed, programs, ['connect', VIP, port, WARM_SECONDS * 1000, WARM_WIDTH]);
