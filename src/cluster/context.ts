@@ -3,7 +3,7 @@
  *
  * The core is one state machine in several files (core.ts joins them). Time enters as `now` at each step, randomness and
  * the choice of a server through `Environment`; all that leaves is a list of effects, in the order in which they must
- * happen (an update stands before the first packet that it is about: design section 2).
+ * happen (an update stands before the first packet that it is about: packet rule 4).
  */
 
 import type { EntryTimeouts } from './entry.ts';

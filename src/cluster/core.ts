@@ -1,5 +1,5 @@
 /**
- * The session core: what happens to a packet that the table alone cannot decide (design section 2).
+ * The session core: what happens to a packet that the table alone cannot decide (the packet rules of PROTOCOL.md).
  *
  *   packet, record, peer, deadline  ->  step(now, event)  ->  effects
  *

@@ -1,5 +1,5 @@
 /**
- * Comparison of tables by ranges of keys, and repair of what slipped through (rules 13 and 14 of protocol.md).
+ * Comparison of tables by ranges of keys, and repair of what slipped through (rules 13 and 14 of PROTOCOL.md).
  *
  * Each pass of the sweep sums the live entries of each range: key, incarnation, server, generation. Left out are the very
  * young, whose update may be under way, and those near their end. A range that differs from a peer's in two digests in a

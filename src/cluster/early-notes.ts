@@ -1,6 +1,6 @@
 /**
  * Ends of flows that went by hash in a flood past a dispatcher that has no entry for them yet: noted when the entry comes,
- * or a connection that both sides ended would live on in all tables until it is idle (rule 12 of protocol.md). Bounded.
+ * or a connection that both sides ended would live on in all tables until it is idle (rule 12 of PROTOCOL.md). Bounded.
  */
 
 import type { Entry } from './entry.ts';

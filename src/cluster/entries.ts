@@ -1,5 +1,5 @@
 /**
- * Entries: made, learnt, changed, told (rules 12-15 and 18 of protocol.md).
+ * Entries: made, learnt, changed, told (rules 12-15 and 18 of PROTOCOL.md).
  *
  * All that is heard is joined into what is held (entry.ts); what a join shows is told on: the winner of a conflict to all,
  * a correction to who repaired us with something older. Reply tuples are a second unique key: of two live flows that

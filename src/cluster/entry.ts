@@ -2,11 +2,11 @@
  * One entry of the table as the protocol sees it, and the order that makes all dispatchers agree about it.
  *
  * An entry is a value that grows (a join semilattice): `joinEntries` is the least upper bound, so records may arrive
- * late, twice and in any order. Rules of protocol.md that live here: the incarnation of an entry (a younger one wins
+ * late, twice and in any order. What of PROTOCOL.md lives here: the incarnation of an entry (a younger one wins
  * whatever the evidence), the order within one (generation, ever established, rank of origin, server id), 12 (FIN bits
  * are joined), 14 (idle age falls only by packets: the join keeps the younger `lastSeen`).
  *
- * Beyond protocol.md: an entry remembers the incarnation that it followed (`previousIsn`). Ages are measured with the
+ * An entry remembers the incarnation that it followed (`previousIsn`): ages are measured with the
  * error of a transit, so of two incarnations within that error the link decides, not the ages.
  */
 

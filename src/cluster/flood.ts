@@ -1,5 +1,5 @@
 /**
- * Rates, and the state of flood (design section 3): above a rate of new sessions nothing is inserted or broadcast.
+ * Rates, and the state of flood (PROTOCOL.md, what must hold): above a rate of new sessions nothing is inserted or broadcast.
  *
  * A rate is a token bucket of a fifth of a second. A flood ends by itself a second after the bucket was last found
  * empty. That somebody, here or elsewhere, is or was in flood is remembered: misses are then hashed, not reset, and who

@@ -3,7 +3,7 @@
  *
  * A dispatcher's number is 32 bits derived from its name, the same everywhere (`nodeId`). A rank is a keyed hash of
  * session and dispatcher (rendezvous hashing: Thaler, Ravishankar, IEEE/ACM Transactions on Networking 6(1), 1998);
- * no clock and no message takes part, so two dispatchers always agree on who outranks whom (design section 2, rule 5).
+ * no clock and no message takes part, so two dispatchers always agree on who outranks whom (packet rule 5 of PROTOCOL.md).
  * The seed comes from the cluster key: nobody outside can aim at a dispatcher.
  */
 

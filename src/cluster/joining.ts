@@ -1,5 +1,5 @@
 /**
- * From start to ready (rules 16 and 17 of protocol.md).
+ * From start to ready (rules 16 and 17 of PROTOCOL.md).
  *
  *   waiting -> copying -> catching up -> ready          waiting -> first -> ready, when nobody is
  *

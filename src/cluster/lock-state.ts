@@ -1,7 +1,7 @@
 /**
  * What a client lock is, own or learnt, and what is remembered of those that were voided.
  *
- * An own lock is one or more attempts (protocol.md, identities): each has its number, the server it intends, and the set
+ * An own lock is one or more attempts (PROTOCOL.md, words): each has its number, the server it intends, and the set
  * that must still answer. A learnt lock binds this dispatcher to its holder until its lease ends, counted from the first
  * receipt of the attempt (rule 2). `Remembered` is rule 1: the servers that voided locks may have used.
  */

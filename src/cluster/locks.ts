@@ -1,5 +1,5 @@
 /**
- * Client locks of others, and the table of all locks (rules 1-8 of protocol.md; own locks are in own-locks.ts).
+ * Client locks of others, and the table of all locks (rules 1-8 of PROTOCOL.md; own locks are in own-locks.ts).
  *
  * One slot per key: an own lock, or the best that was learnt. A learnt lock is valid while its lease runs, its holder is
  * heard and hears us (rule 4), in the incarnation that placed it; whoever finds it void remembers the server that it
@@ -64,11 +64,11 @@ export class Locks {
     return this.valid(key) !== undefined || this.remembered.of(key.text, this.context.now).length > 0;
   }
 
-  /** A packet under a learnt lock: to its holder, or it waits when it was tunnelled twice (design section 2, rule 8). */
+  /** A packet under a learnt lock: to its holder, or it waits when it was tunnelled twice (packet rule 8). */
   meet(lock: ForeignLock, waiting: Waiting): void {
     const { context } = this;
     const { packet } = waiting;
-    // Rule 8 of protocol.md: nobody tunnels to a dispatcher that is not ready.
+    // Rule 8: nobody tunnels to a dispatcher that is not ready.
     if (packet.hops >= MAX_HOPS || context.peers.get(lock.holder)?.ready !== true) {
       this.room.admit(lock.queue, waiting);
       return;
@@ -236,7 +236,7 @@ export class Locks {
   }
 }
 
-/** A packet may be tunnelled so often (design section 2, rule 8). */
+/** A packet may be tunnelled so often (packet rule 8). */
 export const MAX_HOPS = 2;
 
 /**

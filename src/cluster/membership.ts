@@ -1,5 +1,5 @@
 /**
- * Who is there, in which life, and who hears whom (protocol.md, identities and rule 4).
+ * Who is there, in which life, and who hears whom (PROTOCOL.md, incarnation of a dispatcher and rule 4).
  *
  * An incarnation is believed only after it echoed a random challenge of ours, so a recording of an earlier run is worth
  * nothing and the order of two lives needs no clock. A peer is up while it is heard; live when its heartbeats also say

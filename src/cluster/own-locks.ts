@@ -1,5 +1,5 @@
 /**
- * Own client locks: place, ask, count answers, adopt, select, end (rules 1-7, 10 and 18 of protocol.md).
+ * Own client locks: place, ask, count answers, adopt, select, end (rules 1-7, 10 and 18 of PROTOCOL.md).
  *
  * `announce` places the lock and selects in the same step. `confirm` first asks every dispatcher that is live when the
  * attempt begins, repeats to those that have not answered (rule 5), and selects when all have, or when the time-out
@@ -155,7 +155,7 @@ export class OwnLocks {
     }
   }
 
-  /** Makes the entry; the update leaves before the first packet (design section 2). */
+  /** Makes the entry; the update leaves before the first packet (packet rule 4). */
   select(lock: OwnLock): void {
     const { context } = this;
     const { claim } = lock;
@@ -229,7 +229,7 @@ export class OwnLocks {
   }
 
   /**
-   * Rule 3, made stricter: one that comes (back) is asked too. A joiner whose copy holds the ended incarnation, and that
+   * Rule 3: one that comes (back) is asked too. A joiner whose copy holds the ended incarnation, and that
    * lost the one LOCK it was sent, would go on forwarding by it.
    */
   peerBack(node: NodeId): void {

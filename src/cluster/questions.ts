@@ -1,5 +1,5 @@
 /**
- * Questions about flows that nobody opened here (design section 2, rule 6; rules 5, 9, 11 and 19 of protocol.md).
+ * Questions about flows that nobody opened here (packet rule 6, and rules 5, 9, 11 and 19 of PROTOCOL.md).
  *
  * A question places no lock. It goes to every dispatcher that is not known to be stopped, is repeated to those that have
  * not answered, and ends in one of three ways: an entry or a lock appears for it, all have said no, or its time is up.
@@ -154,7 +154,7 @@ export class Questions {
   }
 
   /**
-   * Silence is never a no: what waits is dropped. But while a flood is remembered misses are hashed, not reset (design section 3), and go on so
+   * Silence is never a no: what waits is dropped. But while a flood is remembered misses are hashed, not reset (PROTOCOL.md, flood), and go on so
    * when only dispatchers are silent that are taken for dead: what went by hash is known to nobody.
    */
   unanswered(question: Question): void {

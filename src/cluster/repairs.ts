@@ -1,7 +1,7 @@
 /**
  * Gaps in the broadcast streams: asked for at their sender, answered out of the ring of sent datagrams, opened again as they were sealed.
  *
- * What has left the ring, or is so old that what it opened may be closed and forgotten, is `gone`: digests bring it, or a new copy while joining (rules 13 and 16 of protocol.md).
+ * What has left the ring, or is so old that what it opened may be closed and forgotten, is `gone`: digests bring it, or a new copy while joining (rules 13 and 16 of PROTOCOL.md).
  */
 
 import type { NodeId } from './identity.ts';

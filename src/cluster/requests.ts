@@ -1,5 +1,5 @@
 /**
- * A client's packet: flow entry, session entry, lock, then a lock of our own if it opens something (rules 7, 9 and 10 of protocol.md).
+ * A client's packet: flow entry, session entry, lock, then a lock of our own if it opens something (rules 7, 9 and 10 of PROTOCOL.md).
  *
  * No state of its own: it works on the parts of the core.
  */
@@ -67,7 +67,7 @@ export class Requests {
       stateless: false,
     });
     this.entries.touch(context.store.find(entry.key) ?? entry);
-    // Design section 2, rule 8: who tunnelled it did not know the entry.
+    // Packet rule 8: who tunnelled it did not know the entry.
     if (packet.from !== NOBODY) this.entries.sendTo(packet.from, entry, 'answer');
   }
 
@@ -119,7 +119,7 @@ export class Requests {
       previousIsn: ended,
       generation: 0,
       proposal: NO_SERVER,
-      // Rule 7 of design section 2: `auto` announces the first packet of a TCP flow, and confirms all else.
+      // Packet rule 7: `auto` announces the first packet of a TCP flow, and confirms all else.
       confirm: ended !== NO_ISN || policy.lock === 'confirm' || (policy.lock === 'auto' && policy.udp),
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Sealed datagrams: AES-256-GCM, with a key per sender, incarnation and stream (design section 3, "nobody else speaks").
+ * Sealed datagrams: AES-256-GCM, with a key per sender, incarnation and stream (PROTOCOL.md, "nobody else speaks").
  *
  *      0  magic u16 = 0x4c57          8  incarnation of the sender, 16 bytes
  *      2  version u8 = 1             24  0 u16, sequence u48

@@ -1,5 +1,5 @@
 /**
- * Which server an own lock opens: the wanted one, one that somebody may have used before (rule 1 of protocol.md), in a flood the
+ * Which server an own lock opens: the wanted one, one that somebody may have used before (rule 1 of PROTOCOL.md), in a flood the
  * hash's, or the scheduler's. No state of its own.
  */
 

@@ -3,7 +3,7 @@
  *
  * Receivers apply datagrams as they come (records are joined, their order means nothing) and ask for the gaps. The tail
  * is found by the last sequence in heartbeats. What has left the sender's ring is gone: digests repair that, or a new
- * copy of the table while joining (rules 13 and 16 of protocol.md).
+ * copy of the table while joining (rules 13 and 16 of PROTOCOL.md).
  */
 
 import type { NodeId } from './identity.ts';

@@ -1,5 +1,5 @@
 /**
- * The slow walk over all entries, in bounded steps: expiry, tombstones, sparse refresh (rules 13-15 of protocol.md).
+ * The slow walk over all entries, in bounded steps: expiry, tombstones, sparse refresh (rules 13-15 of PROTOCOL.md).
  *
  * Expiry is local and tells nobody; a closing entry becomes a tombstone and goes when no old record can arrive any more.
  * Who forwarded for a flow and has heard no refresh for a third of its time-out sends one; the jitter is a hash of key

@@ -1,5 +1,5 @@
 /**
- * Packets that open nothing and hit nothing (design section 2, rule 6), and what is forwarded by hash alone (flood).
+ * Packets that open nothing and hit nothing (packet rule 6 of PROTOCOL.md), and what is forwarded by hash alone (flood).
  *
  * First under a lock, if there is one; else a question to all; and only when all have said no does the service's policy decide. No state of
  * its own: it works on the parts of the core.
@@ -32,7 +32,7 @@ export class UnknownFlows {
     this.room = parts.room;
   }
 
-  /** Opens nothing and hits nothing: to the holder of a lock, or a question (rule 6 of design section 2). */
+  /** Opens nothing and hits nothing: to the holder of a lock, or a question (packet rule 6). */
   look(waiting: Waiting, flow: SessionKey): void {
     const lock = this.locks.valid(flow);
     if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);

@@ -1,6 +1,6 @@
 /**
- * Packets that wait for a lock or an answer: bounded by count and bytes in all, by count at each place (design section
- * 3: no packet waits forever; each refusal has a named reason).
+ * Packets that wait for a lock or an answer: bounded by count and bytes in all, by count at each place
+ * (PROTOCOL.md, what must hold: no packet waits for ever; each refusal has a named reason).
  */
 
 import type { Context, Waiting } from './context.ts';

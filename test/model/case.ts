@@ -46,7 +46,7 @@ export interface ScriptEvent {
 
 export interface ModelCase {
   readonly name: string;
-  /** What of protocol.md it is about. */
+  /** What of src/cluster/PROTOCOL.md it is about. */
   readonly rule: string;
   readonly nodes: number;
   readonly policy: ServicePolicy;

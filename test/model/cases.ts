@@ -1,5 +1,5 @@
 /**
- * The cases of the exhaustive check. Each row of protocol.md's table of traces is one, by its name there; those that need membership, streams or copies
+ * The cases of the exhaustive check. Each trace that PROTOCOL.md names is one, by that name; those that need membership, streams or copies
  * are in traces.ts.
  */
 

@@ -119,7 +119,7 @@ function messagesOf(world: World, index: number, effect: Effect): Message[] {
   }
 }
 
-/** The update leaves before the first packet does (design section 2): in the order of effects. */
+/** The update leaves before the first packet does (packet rule 4): in the order of effects. */
 function orderFault(effects: readonly Effect[]): string | undefined {
   const left = new Set<string>();
   for (const effect of effects) {

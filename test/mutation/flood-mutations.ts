@@ -15,7 +15,7 @@ const LATE_FLOOD: Partial<SimulationOptions> = {
 
 export const FLOOD_MUTATIONS: readonly Mutation[] = [
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'the scheduler selects in a flood',
     file: 'src/cluster/server-choice.ts',
     from: 'if (usable(hashed)) return hashed;',
@@ -25,7 +25,7 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'a grant does not say what the hash chose',
     file: 'src/cluster/locks.ts',
     from: 'hashed === NO_SERVER ? remembered : [byHash, ...remembered]',
@@ -42,7 +42,7 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'what somebody may have chosen for goes by hash',
     file: 'src/cluster/requests.ts',
     from: 'if (this.locks.isContested(claim.key)) return NO_SERVER;',
@@ -52,7 +52,7 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'who is dead must answer a question first',
     file: 'src/cluster/questions.ts',
     from: 'if (flooded && dead && question.about instanceof SessionKey)',

@@ -1,5 +1,5 @@
 /**
- * Mutations for what cases, traces and seeds found later, and for the eight rules of design section 2.
+ * Mutations for what cases, traces and seeds found later, and for the eight packet rules of PROTOCOL.md.
  */
 
 import { FLOOD_MUTATIONS } from './flood-mutations.ts';
@@ -7,7 +7,7 @@ import type { Mutation } from './mutations.ts';
 
 const DESIGN: readonly Mutation[] = [
   {
-    rule: 'design 1',
+    rule: 'packet 1',
     name: 'an entry that is found is not used',
     file: 'src/cluster/requests.ts',
     from: '    } else this.forward(packet, entry);\n  }',
@@ -15,7 +15,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'crash after selection, another locks',
   },
   {
-    rule: 'design 2',
+    rule: 'packet 2',
     name: 'who meets the lock of another forwards all the same',
     file: 'src/cluster/locks.ts',
     from: "context.effects.push({ kind: 'tunnel', packet, to: lock.holder, hops: packet.hops + 1 });",
@@ -23,7 +23,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'two sessions, a loss',
   },
   {
-    rule: 'design 3',
+    rule: 'packet 3',
     name: 'a packet does not wait for the own lock',
     file: 'src/cluster/requests.ts',
     from: "if (lock?.kind === 'own') this.room.admit(lock.queue, waiting);\n    else if (lock?.kind === 'foreign') this.locks.meet(lock, waiting);\n    else {\n      const flow = waiting.packet.flow!;",
@@ -31,7 +31,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'race of three packets',
   },
   {
-    rule: 'design 4',
+    rule: 'packet 4',
     name: 'the first packet leaves before the update',
     file: 'src/cluster/core.ts',
     from: '    return context.effects;\n  }\n\n  /** When',
@@ -39,7 +39,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'two sessions, a loss',
   },
   {
-    rule: 'design 6',
+    rule: 'packet 6',
     name: 'one no is enough',
     file: 'src/cluster/questions.ts',
     from: 'if (!question.pending.delete(from) || question.pending.size > 0) return;',
@@ -47,7 +47,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'one no is not enough',
   },
   {
-    rule: 'design 7',
+    rule: 'packet 7',
     name: 'auto announces datagrams too',
     file: 'src/cluster/requests.ts',
     from: "(policy.lock === 'auto' && policy.udp)",
@@ -56,7 +56,7 @@ const DESIGN: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: 'design 7',
+    rule: 'packet 7',
     name: 'auto announces sessions',
     file: 'src/cluster/requests.ts',
     from: "confirm: entry !== undefined || policy.lock !== 'announce',",
@@ -65,7 +65,7 @@ const DESIGN: readonly Mutation[] = [
     checker: 'one-server',
   },
   {
-    rule: 'design 8',
+    rule: 'packet 8',
     name: 'who tunnelled a packet is not told the entry',
     file: 'src/cluster/requests.ts',
     from: "if (packet.from !== NOBODY) this.entries.sendTo(packet.from, entry, 'answer');",
@@ -73,7 +73,7 @@ const DESIGN: readonly Mutation[] = [
     model: 'who tunnelled is told',
   },
   {
-    rule: 'design 3, clocks',
+    rule: 'must hold, clocks',
     name: 'moments cross the wire',
     file: 'src/cluster/entries.ts',
     from: '      ageMs: now - entry.openedAt,\n      idleMs: now - entry.lastSeen,',

@@ -10,8 +10,8 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     rule: '3',
     name: 'a lock waits for the dead',
     file: 'src/cluster/own-locks.ts',
-    from: 'if (lock.pending.delete(node)) this.settle(lock);\n    }\n  }\n\n  /**\n   * Rule 3, made',
-    to: '}\n  }\n\n  /**\n   * Rule 3, made',
+    from: 'if (lock.pending.delete(node)) this.settle(lock);\n    }\n  }\n\n  /**\n   * Rule 3: one',
+    to: '}\n  }\n\n  /**\n   * Rule 3: one',
     model: 'the dead need not answer',
   },
   {
@@ -90,7 +90,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'tables-converge',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'there is no flood',
     file: 'src/cluster/flood.ts',
     from: 'return this.here;\n  }\n\n  /** Whether this',
@@ -99,7 +99,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'flood-ends',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'a SYN on an ended entry goes by hash',
     file: 'src/cluster/requests.ts',
     from: ' || claim.previousIsn !== NO_ISN || !this.flood.admitNew()',
@@ -108,7 +108,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'nothing-lost',
   },
   {
-    rule: 'design 3, flood',
+    rule: 'must hold, flood',
     name: 'nobody takes the word of others about a flood',
     file: 'src/cluster/unknown-flows.ts',
     from: 'const flooded = toldOfFlood || this.flood.anywhere;',
@@ -117,7 +117,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'nothing-lost',
   },
   {
-    rule: 'design 3, waiting',
+    rule: 'must hold, waiting',
     name: 'a question never ends',
     file: 'src/cluster/questions.ts',
     from: 'if (context.now >= question.giveUpAt) {',
@@ -126,7 +126,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'waiting-bound',
   },
   {
-    rule: 'design 3, waiting',
+    rule: 'must hold, waiting',
     name: 'who yields forgets its packets',
     file: 'src/cluster/locks.ts',
     from: 'this.table.delete(record.key.text);\n      this.learn(from, record, lock.queue);',
@@ -135,7 +135,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'counters-add-up',
   },
   {
-    rule: 'design 3, lease',
+    rule: 'must hold, lease',
     name: 'a learnt lock has no deadline',
     file: 'src/cluster/locks.ts',
     from: 'this.deadlines.add(lock.leaseEnd, text);',
@@ -154,7 +154,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'locks-end',
   },
   {
-    rule: 'design 3, losing updates',
+    rule: 'must hold, losing updates',
     name: 'what was lost is never repaired',
     file: 'src/cluster/digests.ts',
     from: 'if (repair.size > 0) this.wanted.set(from, repair);',
@@ -163,7 +163,7 @@ export const MORE_MUTATIONS: readonly Mutation[] = [
     checker: 'tables-converge',
   },
   {
-    rule: 'design 3, nothing is lost',
+    rule: 'must hold, nothing is lost',
     name: 'entries go with their dispatcher',
     file: 'src/cluster/core.ts',
     from: 'this.own.peerGone(event.node);',

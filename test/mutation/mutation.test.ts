@@ -14,10 +14,10 @@ import { Original } from './original.ts';
 
 const rows: string[] = [];
 
-/** Rules of the protocol by number, those of the design's section 2, and what has no number. */
+/** Rules of the protocol by number, packet rules, and what has no number. */
 const RULES = [
   ...Array.from({ length: 19 }, (_, at) => `${at + 1}`),
-  ...Array.from({ length: 8 }, (_, at) => `design ${at + 1}`),
+  ...Array.from({ length: 8 }, (_, at) => `packet ${at + 1}`),
   'identities',
   'attempt',
   'incarnation',

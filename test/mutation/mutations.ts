@@ -1,5 +1,5 @@
 /**
- * The rules of protocol.md, each taken out of a copy of the sources: `from` is replaced by `to` in `file`, and at least
+ * The rules of src/cluster/PROTOCOL.md, each taken out of a copy of the sources: `from` is replaced by `to` in `file`, and at least
  * one of the named checks must fail then. `model` names a case of test/model, `sim` are options of the simulation.
  */
 
@@ -215,7 +215,7 @@ const RULES: readonly Mutation[] = [
     sim: { partitions: 3 },
   },
   {
-    rule: 'design 5',
+    rule: 'packet 5',
     name: 'nobody yields',
     file: 'src/cluster/locks.ts',
     from: 'if (outranks(context.seed, record.key.hash(context.seed), from, context.self)) {',
@@ -223,7 +223,7 @@ const RULES: readonly Mutation[] = [
     model: 'three dispatchers race',
   },
   {
-    rule: 'design 8',
+    rule: 'packet 8',
     name: 'three tunnels are allowed',
     file: 'src/cluster/locks.ts',
     from: 'export const MAX_HOPS = 2;',

@@ -67,7 +67,7 @@ export interface ExplainedPacket {
   readonly opens: boolean;
 }
 
-/** What would happen to it. `rule` counts as the design does, 0: no service. */
+/** What would happen to it. `rule` is a packet rule of cluster/PROTOCOL.md, 0: none. */
 export interface Explained {
   readonly rule: number;
   readonly verdict: string;

@@ -116,7 +116,7 @@ export function knownEntries(member: Member, keys: readonly PlainKey[]): (KnownE
   });
 }
 
-/** Which rule of the design would apply to a packet now, and where it would go. Changes nothing. */
+/** Which packet rule of cluster/PROTOCOL.md would apply to a packet now, and where it would go. Changes nothing. */
 export function explainPacket(
   member: Member,
   packet: ExplainedPacket,

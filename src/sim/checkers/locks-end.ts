@@ -1,5 +1,5 @@
 /**
- * No lock outlives its lease, and no question its time (design section 3). Clients may still repeat when a run ends: what
+ * No lock outlives its lease, and no question its time (PROTOCOL.md, what must hold). Clients may still repeat when a run ends: what
  * is younger is no fault.
  */
 

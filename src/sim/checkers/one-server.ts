@@ -1,5 +1,5 @@
 /**
- * One server per connection, wherever the assumptions of design section 3 hold; and one per client under `affinity:
+ * One server per connection, wherever the assumptions of cluster/PROTOCOL.md hold; and one per client under `affinity:
  * client`. Servers that died do not count, nor for clients those that were drained. Left out is what `announce` does not
  * promise (datagrams, sessions), and connections whose first dispatcher died with what it alone knew.
  */

@@ -1,6 +1,6 @@
 /**
  * What a dispatcher that died had told one that lives on is known by all in the end: the same server, or a younger
- * incarnation or generation (design section 3, nothing is lost with a dispatcher). Datagrams and sessions under `announce` may have been announced twice:
+ * incarnation or generation (PROTOCOL.md, nothing is lost with a dispatcher). Datagrams and sessions under `announce` may have been announced twice:
  * the rank decides then.
  */
 

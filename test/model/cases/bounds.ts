@@ -1,6 +1,6 @@
 /**
  * Cases by their bound: so many sessions, packets, losses, crashes, false suspicions over two or three dispatchers that all race (rules 1-6 of
- * protocol.md).
+ * PROTOCOL.md).
  *
  * All go to their end in the suite, with locks and questions repeated (1.0 million states for two sessions, three packets and all faults at once), but
  * for the last, which does by hand (1.6 million). Those without repeats are there for what they find: its trace is short.
@@ -36,7 +36,7 @@ function threeDispatchers(name: string, faults: Faults): ModelCase {
     { packet: udp(1, RANKED), at: [0] },
     { packet: udp(2, RANKED), at: [1] },
   ];
-  return { name, rule: 'locks, 1-6, design 5 and 8', nodes: 3, policy: UDP, packets, ...faults };
+  return { name, rule: 'locks, 1-6, packet 5 and 8', nodes: 3, policy: UDP, packets, ...faults };
 }
 
 const EARLY = { at: [0], early: true };

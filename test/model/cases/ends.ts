@@ -1,5 +1,5 @@
 /**
- * Cases about the end of a session, and about flows that some do not know (rules 5, 7 and 12-14 of protocol.md, incarnations of entries).
+ * Cases about the end of a session, and about flows that some do not know (rules 5, 7 and 12-14 of PROTOCOL.md, incarnations of entries).
  */
 
 import type { ServicePolicy } from '../../../src/cluster/context.ts';
@@ -29,7 +29,7 @@ function repairs(world: World, from: number, idleMs = 0): void {
 export const END_CASES: readonly ModelCase[] = [
   {
     name: 'silence taken for no',
-    rule: '5, design 6',
+    rule: '5, packet 6',
     nodes: 2,
     policy: POLICY,
     prepare: (world) => hold(world, 0, FLOW, { isn: 1, server: 1 }),
@@ -40,7 +40,7 @@ export const END_CASES: readonly ModelCase[] = [
   },
   {
     name: 'one no is not enough',
-    rule: 'design 6',
+    rule: 'packet 6',
     nodes: 3,
     policy: POLICY,
     prepare: (world) => hold(world, 0, FLOW, { isn: 1, server: 1 }),

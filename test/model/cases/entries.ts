@@ -1,5 +1,5 @@
 /**
- * Cases about entries: sessions and their flows, conflicts, rebinding, reply tuples (rules 9-11, 18 and 19 of protocol.md, the order of entries).
+ * Cases about entries: sessions and their flows, conflicts, rebinding, reply tuples (rules 9-11, 18 and 19 of PROTOCOL.md, the order of entries).
  */
 
 import { BIT_CLOSING } from '../../../src/cluster/entry.ts';

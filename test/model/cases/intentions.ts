@@ -1,5 +1,5 @@
 /**
- * Cases about servers that a lock intended and may have used (rule 1 of protocol.md): its holder died, or began another life.
+ * Cases about servers that a lock intended and may have used (rule 1 of PROTOCOL.md): its holder died, or began another life.
  */
 
 import { NO_ISN } from '../../../src/cluster/entry.ts';

@@ -1,6 +1,6 @@
 /**
- * Cases about client locks: races, yielding, grants, leases, the dead and those that are not ready (rules 2-6 and 8 of protocol.md, 5 and 8 of design
- * section 2).
+ * Cases about client locks: races, yielding, grants, leases, the dead and those that are not ready (rules 2-6 and 8 of PROTOCOL.md, its packet
+ * rules 5 and 8).
  */
 
 import { isLive } from '../../../src/cluster/context.ts';
@@ -19,14 +19,14 @@ function lockOf(attempt: number): LockRecord {
 export const LOCK_CASES: readonly ModelCase[] = [
   {
     name: 'three dispatchers race',
-    rule: 'design 5 and 8, two hops are few',
+    rule: 'packet 5 and 8, two hops are few',
     nodes: 3,
     policy: UDP,
     packets: [
       { packet: udp(1, RANKED), at: [0] },
       { packet: udp(2, RANKED), at: [1] },
     ],
-    // Rule 4: whoever is taken for a holder has placed that attempt itself. Design 5: of two, one yields.
+    // Rule 4: whoever is taken for a holder has placed that attempt itself. Packet rule 5: of two, one yields.
     check: (world) => {
       const refuses = (way: string): boolean =>
         world.messages.some(({ text }) => text.startsWith(`${way} {"type":"refuse"`));
@@ -42,7 +42,7 @@ export const LOCK_CASES: readonly ModelCase[] = [
   },
   {
     name: 'three dispatchers race, one dies',
-    rule: '1, 3, design 5',
+    rule: '1, 3, packet 5',
     nodes: 3,
     policy: UDP,
     packets: [
@@ -94,7 +94,7 @@ export const LOCK_CASES: readonly ModelCase[] = [
   },
   {
     name: 'two hops are few',
-    rule: 'design 8',
+    rule: 'packet 8',
     nodes: 4,
     policy: UDP,
     prepare: (world) => {
@@ -230,7 +230,7 @@ export const LOCK_CASES: readonly ModelCase[] = [
   },
   {
     name: 'who tunnelled is told the entry',
-    rule: 'design 8',
+    rule: 'packet 8',
     nodes: 2,
     policy: UDP,
     prepare: (world) => {

@@ -1,4 +1,4 @@
-/** How often a lock or a question that nobody answers is said again (rule 5 of the lock protocol). */
+/** How often a lock or a question that nobody answers is said again (rule 5 of PROTOCOL.md). */
 import { expect, it } from 'vitest';
 import { DEFAULT_SETTINGS, repeatAfterMs } from '../../../src/cluster/context.ts';
 
