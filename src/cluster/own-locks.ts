@@ -10,7 +10,7 @@ import type { Context, Waiting } from './context.ts';
 import { isLive, repeatAfterMs } from './context.ts';
 import type { Entries } from './entries.ts';
 import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
-import { type NodeId, numberAfter, outranks } from './identity.ts';
+import { type NodeId, numberAfter } from './identity.ts';
 import { type Claim, lockRecord, MAX_GRANT_REPORTS, MAX_RETRIES, type OwnLock } from './lock-state.ts';
 import type { Locks } from './locks.ts';
 import type { GrantRecord, RefuseRecord } from './records.ts';
@@ -134,10 +134,6 @@ export class OwnLocks {
   heardRefuse(from: NodeId, record: RefuseRecord): void {
     const lock = this.locks.table.get(record.lock.key.text);
     if (lock?.kind !== 'own' || lock.attempt !== record.attempt) return this.context.count('recordsIgnored');
-    // Who refuses outranks us. One that ranks by another seed, as while cluster keys are being changed, may be refused by us as well, and our
-    // refusals of each other's refusals would have no end.
-    const { seed, self } = this.context;
-    if (!outranks(seed, record.lock.key.hash(seed), from, self)) return this.context.count('recordsIgnored');
     // It speaks for the refuser's own lock only (rule 4), and is one copy of it.
     this.locks.heard(from, record.lock);
   }

@@ -2,11 +2,10 @@
  * The cluster key is changed under sprayed connections, as the README says: three passes, each dispatcher started anew in each. The control
  * takes the first two in one, as would a file that names the new key at once: that dispatcher and the others do not hear each other.
  */
-import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { waitFor } from '../../netns/host.mjs';
 import { ClusterLab, PATIENT } from '../../netns/scenarios/cluster-lab.mjs';
+import { runProgram } from '../support/program.ts';
 
 const ONE = { mode: 'nat', scheduler: 'rr', lock: 'confirm', family: 4 } as const;
 const NAMES = ['d1', 'd2', 'd3'];
@@ -28,7 +27,9 @@ async function startLab(): Promise<ClusterLab> {
     kinds: ['talk'],
   });
   bed = lab;
-  writeFileSync(lab.lab.file('new.key'), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  const [old, next] = ['cluster.key', 'new.key'].map((name) => lab.lab.file(name));
+  const { code } = await runProgram(['keygen', '--after', old!, '--out', next!]);
+  expect(code).toBe(0);
   await lab.start();
   return lab;
 }

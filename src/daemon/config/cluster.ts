@@ -3,14 +3,13 @@
  *
  * Names and addresses differ; all addresses are of one family, since each dispatcher has one socket for all.
  */
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type ClusterKey, selectionKey } from '../../balance/cluster-key.ts';
-import { LatchwayError } from '../../base/fault.ts';
+import type { ClusterKey } from '../../balance/cluster-key.ts';
 import { nodeId } from '../../cluster/identity.ts';
 import { type Address, formatAddress } from '../../wire/address.ts';
 import type { FaultList } from './document.ts';
-import { CLUSTER_KEY_SIZE, MAX_DISPATCHERS } from './limits.ts';
+import { readKeyFile } from './key-file.ts';
+import { MAX_DISPATCHERS } from './limits.ts';
 import { CLUSTER } from './schema.ts';
 import { type Complete, type Draft, readNamed, readSection } from './section.ts';
 import { ADDRESS } from './values.ts';
@@ -123,39 +122,10 @@ export function keyFiles({
 
 /** The keys of a cluster, the one to seal with first. @throws LatchwayError `file` */
 export function clusterKeys(cluster: ClusterConfig): readonly Buffer[] {
-  return keyFiles(cluster).map(([, file]) => readKeyFile(file));
+  return keyFiles(cluster).map(([, file]) => readKeyFile(file).key);
 }
 
-/**
- * The key of hashes that dispatchers agree on: of the oldest key that is accepted, so that in a change of keys (next, then used with
- * the previous one, then alone) only the last step changes it.
- * @throws LatchwayError `file`
- */
-export function sharedKey({ keyFile, previousKeyFile }: ClusterConfig): ClusterKey {
-  return selectionKey(readKeyFile(previousKeyFile ?? keyFile));
-}
-
-/**
- * The key that a key file holds: 64 hexadecimal digits, as `latchway keygen` prints them.
- * @throws LatchwayError `file` without the key's text in it
- */
-export function readKeyFile(file: string): Buffer {
-  const hint = "make one with 'latchway keygen'";
-  let text: string;
-  try {
-    text = readFileSync(file, 'latin1').trim();
-  } catch (error) {
-    throw new LatchwayError({
-      code: 'file',
-      file,
-      detail: `cannot be read (${(error as Error).message}): ${hint}`,
-    });
-  }
-  if (!/^[0-9a-fA-F]+$/.test(text) || text.length !== 2 * CLUSTER_KEY_SIZE)
-    throw new LatchwayError({
-      code: 'file',
-      file,
-      detail: `is no cluster key of 64 hexadecimal digits: ${hint}`,
-    });
-  return Buffer.from(text, 'hex');
+/** The key of hashes that dispatchers agree on. @throws LatchwayError `file` */
+export function sharedKey({ keyFile }: ClusterConfig): ClusterKey {
+  return readKeyFile(keyFile).hashes;
 }

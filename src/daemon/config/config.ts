@@ -11,9 +11,10 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LatchwayError } from '../../base/fault.ts';
 import type { Endpoint } from '../../wire/address.ts';
-import { type ClusterConfig, completeCluster, keyFiles, readCluster, readKeyFile } from './cluster.ts';
+import { type ClusterConfig, completeCluster, keyFiles, readCluster } from './cluster.ts';
 import { checkConflicts, checkShared } from './conflicts.ts';
 import { type FaultList, readDocument } from './document.ts';
+import { follows, type KeyFile, readKeyFile } from './key-file.ts';
 import { MAX_CONFIG_SIZE } from './limits.ts';
 import { defaultNode } from './node-name.ts';
 import { DEVICE, FLOOD, METRICS, ROOT, TABLE } from './schema.ts';
@@ -44,13 +45,7 @@ export function loadConfig(file: string): Config {
   const config = parseConfig(text, path);
   if (config.cluster === undefined) return config;
   const { list } = readDocument(text);
-  for (const [key, keyFile] of keyFiles(config.cluster)) {
-    try {
-      readKeyFile(keyFile);
-    } catch (error) {
-      list.add(['cluster', key], (error as Error).message);
-    }
-  }
+  checkKeyFiles(config.cluster, list);
   if (list.faults.length > 0) throw new LatchwayError({ code: 'config', file: path, faults: list.faults });
   return config;
 }
@@ -65,6 +60,23 @@ export function parseConfig(text: string, file: string): Config {
   const config = readable ? readConfig(root, file, list) : undefined;
   if (config !== undefined) return config;
   throw new LatchwayError({ code: 'config', file, faults: list.faults.toSorted((a, b) => a.line - b.line) });
+}
+
+function checkKeyFiles(cluster: ClusterConfig, list: FaultList): void {
+  let used: KeyFile | undefined;
+  for (const [name, file] of keyFiles(cluster)) {
+    try {
+      const found = readKeyFile(file);
+      used ??= found;
+      if (!follows(found, used))
+        list.add(
+          ['cluster', name],
+          "and key-file do not follow each other, so dispatchers would hash differently: make the new one with 'latchway keygen --after OLD'",
+        );
+    } catch (error) {
+      list.add(['cluster', name], (error as Error).message);
+    }
+  }
 }
 
 /** @returns undefined when `list` has faults. */

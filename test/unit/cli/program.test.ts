@@ -233,6 +233,18 @@ describe('keygen', () => {
     expect(second.stdout).not.toBe(first.stdout);
   });
 
+  test('--after makes one that hands on what hashes are keyed by', async () => {
+    const [first, second] = [join(folder, 'first.key'), join(folder, 'second.key')];
+    await runProgram(['keygen', '--out', first]);
+    expect(await runProgram(['keygen', '--after', first, '--out', second])).toMatchObject({ code: 0 });
+    const [, hashes] = /^[0-9a-f]{64} ([0-9a-f]{16})\n$/.exec(readFileSync(second, 'utf8')) ?? [];
+    const { stdout } = await runProgram(['keygen', '--after', second]);
+    expect(stdout).toMatch(new RegExp(`^[0-9a-f]{64} ${hashes}\n$`));
+    const gone = await runProgram(['keygen', '--after', join(folder, 'gone.key')]);
+    expect(gone).toMatchObject({ code: 1, stdout: '' });
+    expect(gone.stderr).toMatch(/gone\.key: cannot be read/);
+  });
+
   test('--out makes a file for its owner, once', async () => {
     const file = join(folder, 'new.key');
     expect(await runProgram(['keygen', '--out', file])).toEqual({ code: 0, stdout: '', stderr: '' });

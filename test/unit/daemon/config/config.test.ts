@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { LatchwayError } from '../../../../src/base/fault.ts';
 import { clusterKeys, sharedKey } from '../../../../src/daemon/config/cluster.ts';
 import { chooseNode, configHash, loadConfig, parseConfig } from '../../../../src/daemon/config/config.ts';
+import { newKeyFile, readKeyFile } from '../../../../src/daemon/config/key-file.ts';
 import { probePort } from '../../../../src/daemon/config/services.ts';
 import { parseAddress } from '../../../../src/wire/address.ts';
 import { FULL, faultsOf, service } from './sample.ts';
@@ -196,6 +197,10 @@ describe('files', () => {
         `cluster:\n  { name: e, key-file: new.key,\n    ${more},\n    dispatchers: { d1: 10.0.1.1 } }\n${service()}`,
       );
     expect(faultOfFile(files('next-key-file: new.key'))).toBe('none');
+    write('other.key', newKeyFile());
+    expect(faultOfFile(files('next-key-file: other.key'))).toMatch(
+      /^cluster\.next-key-file: and key-file do not follow each other, .* keygen --after OLD' \(.*:3\)$/,
+    );
     for (const key of ['next-key-file', 'previous-key-file'])
       expect(faultOfFile(files(`${key}: gone.key`))).toMatch(
         new RegExp(`^cluster\\.${key}: .*gone\\.key: cannot be read .*keys\\.yaml:3\\)$`),
@@ -203,9 +208,11 @@ describe('files', () => {
   });
 
   test('which key seals, and of which key the hashes are, in each step of a change', () => {
-    const [older, newer] = ['0a'.repeat(32), '0b'.repeat(32)];
-    write('old.key', older);
-    write('new.key', newer);
+    write('old.key', newKeyFile());
+    write('new.key', newKeyFile(readKeyFile(join(folder, 'old.key'))));
+    const [older, newer] = ['old', 'new'].map((name) =>
+      readKeyFile(join(folder, `${name}.key`)).key.toString('hex'),
+    );
     const step = (keys: string) => {
       const text = `cluster: { name: e, ${keys}, dispatchers: { d1: 10.0.1.1 } }\n${service()}`;
       const { cluster } = loadConfig(write('step.yaml', text));
@@ -221,8 +228,12 @@ describe('files', () => {
       [newer, older],
       [newer],
     ]);
-    expect([accepts.seed, seals.seed]).toEqual([before.seed, before.seed]);
-    expect(after.seed).not.toEqual(before.seed);
+    expect([accepts.seed, seals.seed, after.seed]).toEqual([before.seed, before.seed, before.seed]);
+    // And in the next change.
+    write('third.key', newKeyFile(readKeyFile(join(folder, 'new.key'))));
+    expect(step('key-file: third.key').seed).toEqual(before.seed);
+    write('fresh.key', newKeyFile());
+    expect(step('key-file: fresh.key').seed).not.toEqual(before.seed);
   });
 
   test('paths in messages are absolute', () => {
