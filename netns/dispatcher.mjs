@@ -18,6 +18,7 @@ import { PROJECT } from './laboratory.mjs';
  * @property {boolean} [ready] wait until it says `ready`; default true
  * @property {number} [deadlineMs] for that
  * @property {Record<string, string>} [environment]
+ * @property {readonly string[]} [words] further words of `run`, such as `--hold`
  */
 
 /** The program under test; LATCHWAY_PROGRAM names another build of it. */
@@ -120,7 +121,7 @@ export async function startDispatcher(lab, config, options = {}) {
     stateFile: lab.file(`${node}.state`),
   };
   writeFileSync(paths.configFile, `${JSON.stringify(config, null, 2)}\n`);
-  const daemon = await lab.spawn(node, runCommand(node, paths), {
+  const daemon = await lab.spawn(node, [...runCommand(node, paths), ...(options.words ?? [])], {
     ...(options.ready === false ? {} : { ready: /^ready$/ }),
     ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
     ...(options.environment === undefined ? {} : { environment: options.environment }),

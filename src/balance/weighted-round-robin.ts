@@ -3,7 +3,7 @@
  *
  * Each turn every server's credit grows by its weight, the richest is chosen (the first of equals) and pays the sum of all
  * weights. Weights 5, 1, 1 give a a b a c a a, then again. Invariant: between turns the credits sum to 0 while the pool stays.
- * Credits survive a new generation. Source: nginx, ngx_http_upstream_round_robin.c (get_peer).
+ * Credits survive a new generation, as far as its weights go. Source: nginx, ngx_http_upstream_round_robin.c (get_peer).
  */
 
 import { NO_SERVER, type Pool, type Scheduler } from './scheduler.ts';
@@ -17,7 +17,12 @@ export class WeightedRoundRobin implements Scheduler {
   constructor(pool: Pool, previous?: WeightedRoundRobin) {
     this.#servers = pool.servers;
     this.#weights = pool.weights;
-    this.#credits = Float64Array.from(pool.servers, (server) => previous?.credit(server) ?? 0);
+    // A debt of larger weights would keep a server out for many turns.
+    const most = pool.weights.reduce((sum, weight) => sum + weight, 0);
+    const kept = (server: number): number => previous?.credit(server) ?? 0;
+    this.#credits = Float64Array.from(pool.servers, (server) =>
+      Math.max(-most, Math.min(most, kept(server))),
+    );
   }
 
   /** A server's credit; 0 when it is not of this pool. */

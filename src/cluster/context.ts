@@ -63,7 +63,7 @@ export interface Environment {
   isDown(service: number, server: number): boolean;
   /** Reply tuple of a flow on a server; undefined where replies do not come back (ipip), and for session keys. */
   replyKey(key: SessionKey, server: number): ReplyKey | undefined;
-  /** The flow that a reply must belong to if its server was chosen by hash (flood). */
+  /** The flow that a reply must belong to if its server was chosen by hash (flood); undefined where there is none, or more than one. */
   guessReply(reply: ReplyKey): { readonly key: SessionKey; readonly server: number } | undefined;
 }
 

@@ -35,6 +35,8 @@ export class Digests {
   /** Ranges that differed last time, and those to send now, by peer. */
   readonly suspects = new Map<NodeId, Set<number>>();
   readonly jobs = new Map<NodeId, Set<number>>();
+  /** Where the next repair toward a peer begins: under traffic most ranges differ, and each has its turn. */
+  readonly turns = new Map<NodeId, number>();
   repairsSent = 0;
 
   constructor(context: Context, entries: Entries, settings: DigestSettings) {
@@ -86,10 +88,14 @@ export class Digests {
     const before = this.suspects.get(from) ?? new Set<number>();
     const now = new Set<number>();
     const repair = new Set<number>();
-    for (let range = 0; range < DIGEST_RANGES; range++) {
+    const first = this.turns.get(from) ?? 0;
+    for (let step = 0; step < DIGEST_RANGES; step++) {
+      const range = (first + step) % DIGEST_RANGES;
       if (mine[range] === theirs[range]) continue;
       now.add(range);
-      if (before.has(range) && repair.size < this.settings.rangesPerPass) repair.add(range);
+      if (!before.has(range) || repair.size >= this.settings.rangesPerPass) continue;
+      repair.add(range);
+      this.turns.set(from, range + 1);
     }
     this.suspects.set(from, now);
     if (repair.size > 0) this.wanted.set(from, repair);

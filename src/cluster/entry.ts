@@ -29,7 +29,7 @@ export const BIT_TOMBSTONE = 16;
 
 export const WIRE_BITS: number = BIT_ESTABLISHED | BIT_FIN_CLIENT | BIT_FIN_SERVER | BIT_CLOSING;
 export const COPY_BITS: number = WIRE_BITS | BIT_TOMBSTONE;
-const BOTH_FINS = BIT_FIN_CLIENT | BIT_FIN_SERVER;
+export const BOTH_FINS: number = BIT_FIN_CLIENT | BIT_FIN_SERVER;
 
 export interface Entry {
   readonly key: SessionKey;

@@ -12,6 +12,9 @@ import type { SessionKey } from './session-key.ts';
 
 const BURST_SECONDS = 0.2;
 const FLOOD_HOLD_MS = 1_000;
+/** Within which a session counts once, and bits to remember those that were counted by: a million, 128 KiB while there is a flood. */
+const SEEN_MS = 1_000;
+const SEEN_BITS = 2 ** 20;
 
 export class Rate {
   readonly perSecond: number;
@@ -42,6 +45,9 @@ export class Flood {
   rate: Rate;
   readonly context: Context;
   until = Number.NEGATIVE_INFINITY;
+  /** Sessions of this second, by hash; made with the first flood. */
+  seen: Uint32Array | undefined;
+  seenUntil = Number.NEGATIVE_INFINITY;
   lastAnywhere = Number.NEGATIVE_INFINITY;
 
   constructor(context: Context) {
@@ -55,10 +61,26 @@ export class Flood {
   }
 
   /** Counts a new session. @returns whether it must stay without a trace. */
-  admitNew(): boolean {
+  admitNew(key: SessionKey): boolean {
     const { now } = this.context;
+    // One without an entry comes with each of its packets, and would keep the flood up that it has no entry for.
+    if (this.here && this.isCounted(key, now)) return true;
     if (!this.rate.take(now)) this.until = now + FLOOD_HOLD_MS;
     return this.here;
+  }
+
+  /** Whether a session was counted in this second already; from now on it was. */
+  isCounted(key: SessionKey, now: number): boolean {
+    this.seen ??= new Uint32Array(SEEN_BITS / 32);
+    if (now >= this.seenUntil) {
+      this.seen.fill(0);
+      this.seenUntil = now + SEEN_MS;
+    }
+    const at = key.hash(this.context.seed) % SEEN_BITS;
+    const bit = 1 << (at % 32);
+    const counted = (this.seen[at >>> 5]! & bit) !== 0;
+    this.seen[at >>> 5]! |= bit;
+    return counted;
   }
 
   /** Whether this dispatcher is in flood; it says so in its heartbeats. */

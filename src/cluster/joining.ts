@@ -55,6 +55,8 @@ export class Joining {
   isRefreshing = false;
   copies = 0;
   readonly tried = new Set<NodeId>();
+  /** Whose lives have put off the wait for a ready dispatcher: each does so once, or one that dies again and again would keep all waiting. */
+  readonly waitedFor = new Set<NodeId>();
   readonly context: Context;
   readonly membership: Membership;
   readonly aloneAfterMs: number;
@@ -132,7 +134,9 @@ export class Joining {
   }
 
   /** A life was believed: it has not said yet whether it is ready, so the wait begins anew. */
-  met(now: number): void {
+  met(node: NodeId, now: number): void {
+    if (this.waitedFor.has(node)) return;
+    this.waitedFor.add(node);
     this.aloneSince = now;
   }
 
@@ -223,6 +227,7 @@ export class Joining {
       if (incarnation !== '') stream.require(sequenceIn(vector, peer), now);
     }
     this.state = { kind: 'ready' };
+    this.waitedFor.clear();
     this.context.ready = true;
   }
 }

@@ -205,7 +205,7 @@ export class ClusterNode {
       const changes = this.membership.echoed(member, sender.incarnation, record.lastSequence, now);
       if (renewed) {
         this.link.forget(sender.node);
-        this.joining.met(now);
+        this.joining.met(sender.node, now);
         if (this.core.context.ready) member.stream.require(0, now); // No copy tells what it said before it was believed.
       }
       for (const change of changes) this.changed(now, change);

@@ -6,7 +6,15 @@
 
 import type { Context, Packet, ServicePolicy, Waiting } from './context.ts';
 import type { Entries } from './entries.ts';
-import { BIT_TOMBSTONE, type Entry, isEnded, NO_ISN, NO_SERVER } from './entry.ts';
+import {
+  BIT_ESTABLISHED,
+  BIT_TOMBSTONE,
+  BOTH_FINS,
+  type Entry,
+  isEnded,
+  NO_ISN,
+  NO_SERVER,
+} from './entry.ts';
 import type { Flood } from './flood.ts';
 import { NOBODY } from './identity.ts';
 import type { Claim } from './lock-state.ts';
@@ -44,17 +52,30 @@ export class Requests {
     }
     const anew = packet.opens && !policy.udp && packet.isn !== entry.isn && packet.isn !== entry.previousIsn;
     if (anew) {
-      if (isEnded(entry)) this.miss(waiting, flow, policy, entry.isn);
+      if (this.isOver(entry)) this.miss(waiting, flow, policy, entry.isn);
       else this.forward(packet, this.entries.succeed(entry, packet.isn));
     } else if ((entry.bits & BIT_TOMBSTONE) !== 0 && !packet.opens) {
       this.miss(waiting, flow, policy, entry.isn);
-    } else if (
-      policy.rebind &&
-      !isEnded(entry) &&
-      this.context.environment.isDown(flow.service, entry.server)
-    ) {
+    } else if (this.mayMove(packet, entry, policy) && this.isDown(entry)) {
       this.rebind(waiting, entry);
     } else this.forward(packet, entry);
+  }
+
+  isDown({ key, server }: Entry): boolean {
+    return this.context.environment.isDown(key.service, server);
+  }
+
+  /** Whether the next connection of a flow finds its server anew. A reset may be forged: after one it stays, as long as its server takes new flows. */
+  isOver(entry: Entry): boolean {
+    if (!isEnded(entry)) return this.isDown(entry);
+    const finished = (entry.bits & BIT_TOMBSTONE) !== 0 || (entry.bits & BOTH_FINS) === BOTH_FINS;
+    return finished || !this.context.environment.accepts(entry.key.service, entry.server);
+  }
+
+  /** Whether a flow may leave a server that is down: by its service, or since it was never answered. */
+  mayMove(packet: Packet, entry: Entry, policy: ServicePolicy): boolean {
+    if (isEnded(entry)) return false;
+    return policy.rebind || (packet.opens && !policy.udp && (entry.bits & BIT_ESTABLISHED) === 0);
   }
 
   forward(packet: Packet, entry: Entry): void {
@@ -188,12 +209,18 @@ export class Requests {
 
   /**
    * The server of a new session in a flood, or NO_SERVER where it needs a lock all the same: an ended incarnation is held, whose entry would
-   * catch what follows this SYN; somebody may have chosen for it; or that server could not tell it from another flow (rule 18).
+   * catch what follows this SYN; somebody may have chosen for it; that server could not tell it from another flow (rule 18); or its replies
+   * could be another flow's, as where two services share a server.
    */
   byHash(claim: Claim, flow: SessionKey): number {
-    if (claim.generation > 0 || claim.previousIsn !== NO_ISN || !this.flood.admitNew()) return NO_SERVER;
+    if (claim.generation > 0 || claim.previousIsn !== NO_ISN || !this.flood.admitNew(claim.key))
+      return NO_SERVER;
     if (this.locks.isContested(claim.key)) return NO_SERVER;
-    const server = this.context.environment.hashSelect(claim.key);
-    return server !== NO_SERVER && this.entries.replyTaken(flow, server) ? NO_SERVER : server;
+    const { environment } = this.context;
+    const server = environment.hashSelect(claim.key);
+    if (server === NO_SERVER || this.entries.replyTaken(flow, server)) return NO_SERVER;
+    const reply = environment.replyKey(flow, server);
+    const isTold = reply === undefined || environment.guessReply(reply)?.key.text === flow.text;
+    return isTold ? server : NO_SERVER;
   }
 }

@@ -8,7 +8,7 @@
 
 import type { Context } from './context.ts';
 import type { Entries } from './entries.ts';
-import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded } from './entry.ts';
+import { BIT_CLOSING, BIT_TOMBSTONE, type Entry, isEnded, WIRE_BITS } from './entry.ts';
 import { mix } from './identity.ts';
 
 export class Sweep {
@@ -55,7 +55,9 @@ export class Sweep {
   }
 
   refresh(entry: Entry): void {
-    if (entry.lastSeen <= entry.refreshedAt) return;
+    // Who knows more than was told speaks, though somebody who knew less has spoken since.
+    const untold = (entry.bits & ~entry.sharedBits & WIRE_BITS) !== 0;
+    if (entry.lastSeen <= entry.refreshedAt && !untold) return;
     const { now, seed, self } = this.context;
     const third = this.entries.limit(entry, entry.sharedBits) / 3;
     const jitter = (mix(entry.key.hash(seed), self) % 1024) / 1024;

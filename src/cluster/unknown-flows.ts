@@ -76,7 +76,7 @@ export class UnknownFlows {
       held === undefined || (flooded && !environment.isDown(flow.service, hashed)) ? hashed : held;
     if (server === NO_SERVER) context.drop(waiting.packet, 'no-server');
     // A flow that shows life gets its entry, as far as the rate of new ones allows.
-    else if (settled && waiting.packet.life && !this.flood.admitNew())
+    else if (settled && waiting.packet.life && !this.flood.admitNew(session ?? flow))
       this.lockUnknown(waiting, flow, server);
     else this.stateless(waiting.packet, flow, server);
   }

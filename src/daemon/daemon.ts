@@ -16,6 +16,7 @@ import { COUNTER, type CounterName, sumCounters } from '../base/counters.ts';
 import type { LatchwayError } from '../base/fault.ts';
 import { loadNative } from '../io/native.ts';
 import { SharedTable } from '../table/shared-table.ts';
+import { Agreement } from './cluster/agreement.ts';
 import { ClusterSide } from './cluster/cluster-side.ts';
 import { FreshServers } from './cluster/fresh-servers.ts';
 import { memberSetup, toldConfiguration } from './cluster/member-setup.ts';
@@ -35,8 +36,7 @@ import { quiesced } from './quiesce.ts';
 import { RateMeter } from './rate-meter.ts';
 import { keepRunning } from './restart-needs.ts';
 import { createTable, randomWord } from './table/fresh-table.ts';
-import { forgetSaved, noteSaved } from './table/saved-table.ts';
-import { saveTable } from './table/store.ts';
+import { forgetSaved, keepTable, noteSaved } from './table/saved-table.ts';
 import { Threads } from './threads/threads.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -82,6 +82,8 @@ export class Daemon {
   readonly #counterWatch: CounterWatch;
   readonly #changes = new WorkQueue();
   readonly #fresh: FreshServers | undefined;
+  /** Before a server that left is forgotten: others may still send flows to it, whose replies are held back here until then. */
+  readonly #leaving: Agreement | undefined;
   #waitingReload: Promise<readonly string[]> | undefined;
   #routes: EgressWatch | undefined;
   #looking = false;
@@ -117,6 +119,7 @@ export class Daemon {
     });
     this.cluster = setup && new ClusterSide({ setup, threads: this.threads, log });
     const settle = (known: readonly number[]) => this.#change(() => this.pool.settle(known));
+    this.#leaving = this.cluster && new Agreement(this.cluster);
     this.#fresh = this.cluster && new FreshServers({ pool: this.pool, cluster: this.cluster, settle, log });
     this.host = new HostKeeper(log);
     this.#counterWatch = new CounterWatch(log);
@@ -157,7 +160,8 @@ export class Daemon {
     await this.cluster?.close();
     if (wasReady) await this.#fallSilent();
     await this.threads.stop();
-    if (wasReady) this.#save();
+    const { table, generation } = this;
+    if (wasReady) keepTable(this.#options.tableFile, { table, generation, now: this.now() }, this.#log);
     // Who never forwarded leaves what an earlier run had left to hold replies back: it is still needed.
     const restored = await this.host.stop(wasReady ? this.#options.hold : this.host.tookOver);
     this.threads.closeDevice();
@@ -170,16 +174,6 @@ export class Daemon {
     this.#log.warn(
       'servers are still sending; connections of theirs may break unless the daemon runs with --hold',
     );
-  }
-
-  #save(): void {
-    const file = this.#options.tableFile;
-    try {
-      const rows = saveTable(file, this.table, this.generation, this.now());
-      this.#log.info({ rows, file }, 'table saved');
-    } catch (error) {
-      this.#log.error({ error: String(error), file }, 'the table could not be saved');
-    }
   }
 
   /**
@@ -210,8 +204,9 @@ export class Daemon {
     const gone = this.pool.commit(draft);
     this.config = config;
     this.loadedAt = new Date();
-    this.threads.tellConfiguration(toldConfiguration(config));
     await this.#publish(gone);
+    // Others use an added server once we say so: its replies have to be known by then.
+    this.threads.tellConfiguration(toldConfiguration(config));
     this.#checks.update(services);
     return needs;
   }
@@ -275,9 +270,10 @@ export class Daemon {
     void this.#fresh?.look(now);
     const { active, inactive } = this.table;
     const flowsOf = (index: number): number => active[index]! + inactive[index]!;
-    if (!this.pool.hasLeft(flowsOf)) return;
+    if (!this.pool.hasLeft(flowsOf)) return this.#leaving?.forget();
     this.#changes
       .add(async () => {
+        if (this.#leaving !== undefined && (await this.#leaving.reached(now)) === undefined) return;
         if (!this.pool.forgetLeft(flowsOf)) return;
         await this.#publish([]);
         await this.host.apply(this.config, this.pool.services);

@@ -54,7 +54,7 @@ function followServer(state: PathState, table: DispatchTable, row: number, index
   const tcpFlags = state.parsed.tcpFlags[index]!;
   const before = table.state(row);
   if (before === STATE_ESTABLISHED && (tcpFlags & TCP_CHANGES) === 0 && (flags & FLAG_ASSURED) !== 0) return;
-  const after = afterServerSegment(before, flags, tcpFlags);
+  const after = afterServerSegment(before, flags, tcpFlags, state.cluster !== undefined);
   if ((after & 0xff) !== flags) table.setFlags(row, after & 0xff);
   if (after >>> 8 !== before) table.setState(row, after >>> 8);
   state.cluster?.changed(row);

@@ -57,7 +57,8 @@ export function handleRequest(state: PathState, table: DispatchTable, index: num
   const tcp = parsed.protocol[index] === PROTOCOL_TCP;
   if (row === NO_ROW) return handleMiss(state, table, index, tcp);
   if (state.cluster !== undefined && mustAgree(state, table, row, index)) return state.cluster.request(index);
-  if (tcp && opens(parsed.tcpFlags[index]!) && isReopened(state, table, row, index)) {
+  const alone = state.cluster === undefined;
+  if (alone && tcp && opens(parsed.tcpFlags[index]!) && isReopened(state, table, row, index)) {
     table.remove(row, REASON_REOPENED);
     count(state, FLOW_REOPENED);
     openFlow(state, table, index, STATE_OPENING, false);
@@ -88,7 +89,7 @@ function mustAgree(state: PathState, table: DispatchTable, row: number, index: n
   const service = state.service[index]!;
   if (state.services.serverRebinds(service, table.server(row))) return true;
   if (state.parsed.protocol[index] !== PROTOCOL_TCP || !opens(state.parsed.tcpFlags[index]!)) return false;
-  return initialSequence(state, index) !== table.isn(row) >>> 0;
+  return initialSequence(state, index) !== table.isn(row) >>> 0 || isAbandoned(state, table, row);
 }
 
 /** No entry is hit: the packet opens a flow, or the policy decides. */
@@ -103,7 +104,13 @@ function opens(tcpFlags: number): boolean {
   return (tcpFlags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN;
 }
 
-/** Whether a SYN ends the entry it hits: port reuse, or a server that went down before it answered. */
+/** Whether a server went down before it answered: its flow can still go to another one. */
+function isAbandoned(state: PathState, table: DispatchTable, row: number): boolean {
+  const unanswered = table.state(row) === STATE_OPENING && (table.flags(row) & FLAG_REPLIED) === 0;
+  return unanswered && !state.services.isServerUp(table.server(row));
+}
+
+/** Whether a SYN ends the entry it hits, for a dispatcher alone: port reuse, or a server that went down before it answered. */
 function isReopened(state: PathState, table: DispatchTable, row: number, index: number): boolean {
   const entry = table.state(row);
   if (entry === STATE_CLOSING) {
@@ -112,8 +119,7 @@ function isReopened(state: PathState, table: DispatchTable, row: number, index: 
     const ended = !state.services.isOneWay(service) && isFinished(table.flags(row), false);
     return ended || !state.services.isCandidate(service, table.server(row));
   }
-  const unanswered = entry === STATE_OPENING && (table.flags(row) & FLAG_REPLIED) === 0;
-  return unanswered && !state.services.isServerUp(table.server(row));
+  return isAbandoned(state, table, row);
 }
 
 function initialSequence(state: PathState, index: number): number {

@@ -83,15 +83,19 @@ export function afterClientSegment(
   return packState(after, next);
 }
 
-/** The state and flags after a server's segment; `nat` only. Allocates nothing, never throws. */
-export function afterServerSegment(state: number, flags: number, tcpFlags: number): number {
+/**
+ * The state and flags after a server's segment; `nat` only. Allocates nothing, never throws.
+ * @param apart the client's segments may pass elsewhere, as in a cluster: that the server goes on shows that it had the client's ACK
+ */
+export function afterServerSegment(state: number, flags: number, tcpFlags: number, apart: boolean): number {
   if ((tcpFlags & TCP_RST) !== 0) return afterReset(flags | FLAG_REPLIED);
   let next = flags | FLAG_REPLIED;
   if ((tcpFlags & TCP_FIN) !== 0) next |= FLAG_FIN_SERVER;
   if (isFinished(next, false)) return packState(STATE_CLOSING, next);
   const after = revived(state, tcpFlags);
   if (after === STATE_ESTABLISHED && (tcpFlags & TCP_SYN) === 0) next |= FLAG_ASSURED;
-  if (after === STATE_OPENING && (next & FLAG_CLIENT_ACKED) !== 0) return packState(STATE_ESTABLISHED, next);
+  const acked = (next & FLAG_CLIENT_ACKED) !== 0 || (apart && (tcpFlags & TCP_SYN) === 0);
+  if (after === STATE_OPENING && acked) return packState(STATE_ESTABLISHED, next);
   return packState(after, next);
 }
 

@@ -72,8 +72,6 @@ export class TableDecoder {
   #stage: 'header' | 'rows' | 'ended' = 'header';
   #fault: TableFileFault | undefined;
   #rows = 0;
-  #services = new Set<number>();
-  #servers = new Set<number>();
   readonly #row: SavedRow = emptySavedRow();
 
   constructor(sink: TableFileSink) {
@@ -142,8 +140,6 @@ export class TableDecoder {
     if (services === undefined) return 'bad-header';
     const servers = readNames(view, services.end);
     if (servers === undefined || servers.end !== view.byteLength) return 'bad-header';
-    this.#services = new Set(services.names.map(({ index }) => index));
-    this.#servers = new Set(servers.names.map(({ index }) => index));
     this.#stage = 'rows';
     this.#sink.header({ savedAtMs, uptimeMs, bootId, services: services.names, servers: servers.names });
     return undefined;
@@ -162,8 +158,8 @@ export class TableDecoder {
 
   #isSound(row: SavedRow): boolean {
     if (row.state === STATE_FREE || row.state >= STATE_COUNT) return false;
-    if (row.session && (row.clientPort !== 0 || row.vipPort !== 0 || row.serverPort !== 0)) return false;
-    return this.#services.has(row.service) && this.#servers.has(row.server);
+    // A service or server that the header does not name has left while the row had not gone: the sink leaves the row out.
+    return !row.session || (row.clientPort === 0 && row.vipPort === 0 && row.serverPort === 0);
   }
 
   #fail(fault: TableFileFault): 0 {

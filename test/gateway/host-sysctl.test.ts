@@ -96,3 +96,34 @@ test('repair puts back what somebody removed, and finds new interfaces', async (
   await tun.kill();
   expect(lab.snapshot()).toBe(before);
 });
+
+test('an interface that was made anew is switched on again; where an administrator switched it off, it stays off', async () => {
+  const before = lab.snapshot();
+  const tun = await lab.packets('gateway', 'tun', 'lw0');
+  await apply({ ...INPUT, vips: [...INPUT.vips, VIP6] });
+  const repair = () => driver.must('repair', { options: { journalDirectory: lab.directory } });
+  const add = () => lab.run('gateway', 'ip link add late0 type veth peer name late1');
+  const forwarding = () => lab.run('gateway', 'sysctl -a -r net.ipv[46].conf.late0.*forwarding');
+  add();
+  const fresh = forwarding();
+  await repair();
+  const switchedOn = forwarding();
+  expect(switchedOn).toContain('net.ipv4.conf.late0.forwarding = 1\n');
+  expect(switchedOn).not.toBe(fresh);
+
+  lab.sysctl('gateway', { 'net.ipv4.conf.gw0.forwarding': 0 });
+  lab.run('gateway', 'ip link del late0');
+  add();
+  expect(forwarding()).toBe(fresh);
+  await repair();
+  expect(forwarding()).toBe(switchedOn);
+  expect(lab.run('gateway', 'sysctl -n net.ipv4.conf.gw0.forwarding')).toBe('0\n');
+
+  lab.sysctl('gateway', { 'net.ipv4.conf.late0.forwarding': 0 });
+  await repair();
+  expect(lab.run('gateway', 'sysctl -n net.ipv4.conf.late0.forwarding')).toBe('0\n');
+  lab.run('gateway', 'ip link del late0');
+  expect(await stop()).toEqual([]);
+  await tun.kill();
+  expect(lab.snapshot()).toBe(before);
+});

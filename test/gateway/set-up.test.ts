@@ -2,12 +2,13 @@
  * The daemon on its host: everything is as before once it ended, however it ended; two of them share a machine; and
  * each reason why it cannot start is one clear line and exit 1.
  */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { PROGRAM, runCommand } from '../../netns/dispatcher.mjs';
 import { createLab, type Lab } from '../../netns/laboratory.mjs';
 import { DROP_INVALID, MASQUERADE } from '../../netns/nftables.mjs';
 import { ipipService, natService, SERVER_PORTS } from '../../netns/services.mjs';
+import { brokenTool } from '../support/broken-tool.ts';
 import { startDispatcher, startServers } from '../support/lab.ts';
 import { readHost } from '../support/snapshot.ts';
 
@@ -65,7 +66,7 @@ describe.each([
     const before = readHost(lab, 'd1');
     const broken = await startDispatcher(lab, CONFIG, {
       ready: false,
-      environment: { PATH: `${brokenTool(lab, tool, pattern)}:${process.env['PATH']}` },
+      environment: brokenTool(lab, tool, pattern),
     });
     const refused = broken.daemon.line(/^ready$/).catch(() => 'ended');
     const outcome = await Promise.race([broken.daemon.exited, refused]);
@@ -82,28 +83,6 @@ describe.each([
     expect(readHost(lab, 'd1')).toEqual(before);
   });
 });
-
-/** A directory with a tool that fails when its input matches, and is the real one otherwise. */
-function brokenTool(lab: Lab, tool: string, pattern: string): string {
-  const directory = lab.file('broken');
-  mkdirSync(directory, { recursive: true });
-  const real = lab.must('d1', 'which', tool).trim();
-  const script = `#!/usr/bin/env bash
-case " $* " in
-  *" -c "*) exec ${real} "$@" ;;
-  *" -batch "* | *" -f "*)
-    input=$(cat)
-    if grep -qE '${pattern}' <<<"$input"; then echo 'made to fail' >&2; exit 1; fi
-    exec ${real} "$@" <<<"$input" ;;
-  *)
-    if grep -qE '${pattern}' <<<"$*"; then echo 'made to fail' >&2; exit 1; fi
-    exec ${real} "$@" ;;
-esac
-`;
-  writeFileSync(`${directory}/${tool}`, script);
-  chmodSync(`${directory}/${tool}`, 0o755);
-  return directory;
-}
 
 test('two dispatchers in two namespaces of one machine do not see each other', async () => {
   const both = [open(), open()];

@@ -4,7 +4,7 @@
  */
 
 import type { LockMode } from '../../src/cluster/context.ts';
-import { BIT_CLOSING, BIT_FIN_CLIENT, BIT_TOMBSTONE, isEnded, NO_ISN } from '../../src/cluster/entry.ts';
+import { BIT_FIN_CLIENT, BIT_TOMBSTONE, BOTH_FINS, isEnded, NO_ISN } from '../../src/cluster/entry.ts';
 import { RING_SIZE } from '../../src/cluster/streams.ts';
 import { datagram, FLOW, flowOf, Pair } from '../support/cluster-pair.ts';
 
@@ -84,7 +84,7 @@ export function closeDuringCopy(): string | undefined {
   pair.nodes[1] = pair.make(2);
   pair.sent = [];
   pair.run(1_000);
-  pair.step(1, { kind: 'note', key: FLOW, bits: BIT_CLOSING });
+  pair.step(1, { kind: 'note', key: FLOW, bits: BOTH_FINS });
   pair.run(90_000);
   const joiner = pair.nodes[1].core.context;
   if (joiner.ready) return 'it is ready without a copy';
@@ -126,7 +126,7 @@ export function copySaysWhatIsOver(): string | undefined {
   const pair = ready();
   pair.step(1, { kind: 'packet', packet: datagram(1) });
   pair.run(5);
-  pair.step(1, { kind: 'note', key: FLOW, bits: BIT_CLOSING });
+  pair.step(1, { kind: 'note', key: FLOW, bits: BOTH_FINS });
   pair.run(4_000);
   pair.nodes[1] = pair.make(2);
   pair.run(2_000);

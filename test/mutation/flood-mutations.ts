@@ -76,7 +76,7 @@ export const FLOOD_MUTATIONS: readonly Mutation[] = [
     file: 'src/cluster/own-locks.ts',
     from: 'if (server !== lock.server && followsSession(claim, lock.queue[0])) {',
     to: 'if (server < 0 && followsSession(claim, lock.queue[0])) {',
-    seed: 262,
+    seed: 556,
     sim: LATE_FLOOD,
     checker: 'one-server',
   },

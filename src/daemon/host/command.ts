@@ -41,7 +41,6 @@ export function runTool(
   timeoutMs = TOOL_TIMEOUT_MS,
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [...args], { env: toolEnvironment(), stdio: 'pipe', detached: true });
     let stdout = '';
     let stderr = '';
     let timer: NodeJS.Timeout | undefined;
@@ -49,8 +48,16 @@ export function runTool(
       clearTimeout(timer);
       resolve(result);
     };
+    const fail = (error: unknown): void =>
+      end({ status: -1, stdout: '', stderr: error instanceof Error ? error.message : String(error) });
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      child = spawn(file, [...args], { env: toolEnvironment(), stdio: 'pipe', detached: true });
+    } catch (error) {
+      return fail(error); // Without memory to spare.
+    }
     // Without descriptors to spare there is an error and nothing else: not even pipes.
-    child.on('error', (error) => end({ status: -1, stdout: '', stderr: error.message }));
+    child.on('error', fail);
     if (child.pid === undefined) return;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
@@ -105,7 +112,8 @@ function commandFault(
   result: CommandResult,
 ) {
   if (result.status === -1) {
-    const detail = `${file} is not there: install ${PACKAGES[file] ?? file}`;
+    const missing = result.stderr.includes('ENOENT');
+    const detail = missing ? `${file} is not there: install ${PACKAGES[file] ?? file}` : result.stderr;
     return { code: 'host-command', command: file, detail } as const;
   }
   const failed = failedLines(result.stderr)[0];

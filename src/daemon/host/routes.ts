@@ -121,19 +121,23 @@ export function watchEgress(onChange: () => void): EgressWatch {
   const start = (): void => {
     if (stopped) return;
     const words = ['monitor', 'link', 'address', 'route', 'rule'];
-    // Its own process group (command.ts). It outlives a killed daemon by one piece of news at most: the device's
-    // end is one, and writing it to a pipe that nobody reads ends the child.
-    child = spawn('ip', words, {
-      env: toolEnvironment(),
-      stdio: ['ignore', 'pipe', 'ignore'],
-      detached: true,
-    });
     const ended = (): void => {
       child = undefined;
       // What happened between two children is not known: that is news, too.
       if (!stopped) setTimeout(start, RESTART_MS).unref();
       news();
     };
+    try {
+      // Its own process group (command.ts). It outlives a killed daemon by one piece of news at most: the device's
+      // end is one, and writing it to a pipe that nobody reads ends the child.
+      child = spawn('ip', words, {
+        env: toolEnvironment(),
+        stdio: ['ignore', 'pipe', 'ignore'],
+        detached: true,
+      });
+    } catch {
+      return ended(); // Without memory to spare.
+    }
     child.on('error', () => {});
     if (child.pid === undefined) return ended();
     child.stdout!.on('data', news);

@@ -76,6 +76,7 @@ export class MemberEnvironment implements Environment {
   }
 
   guessReply(reply: ReplyKey): { readonly key: SessionKey; readonly server: number } | undefined {
+    let found: { readonly key: SessionKey; readonly server: number } | undefined;
     for (const [id, service] of this.#ids.services) {
       if (service.mode !== 'nat' || service.protocol !== reply.protocol) continue;
       const vipPort = vipPortOf(service, reply);
@@ -84,9 +85,12 @@ export class MemberEnvironment implements Environment {
       const server = this.hashSelect(
         decidingKind(service) === KIND_SESSION ? this.#store.keys.sessionOf(service.index, key) : key,
       );
-      if (server !== NO_SERVER && this.replyKey(key, server)?.text === reply.text) return { key, server };
+      if (server === NO_SERVER || this.replyKey(key, server)?.text !== reply.text) continue;
+      // Two services may share a server, and its port.
+      if (found !== undefined) return undefined;
+      found = { key, server };
     }
-    return undefined;
+    return found;
   }
 
   #hash(service: number, key: SessionKey): number {

@@ -4,9 +4,17 @@
  * The first packet of a flow must not leave before its update does; what later ones show has time. It is kept for DELAY_MS, so that the
  * notes of many flows share datagrams: a connection is then little more than one datagram to each peer instead of three (measured). To the protocol it
  * is as if these packets had come that much later; so that they do not come out of order, a note is told before any packet of its own flow is
- * asked about, and not at all once the flow's entry is of another connection. Bounded by COUNT_MAX.
+ * asked about, and not at all once the flow's entry is of another connection.
+ *
+ * A reset may be forged, and what the protocol was told it does not take back: that a reset closed a flow is told when it still does after RESET_MS.
+ * All is bounded by count.
  */
+import { BIT_CLOSING, BOTH_FINS } from '../../cluster/entry.ts';
 import type { SessionKey } from '../../cluster/session-key.ts';
+import type { DispatchTable } from '../../table/dispatch-table.ts';
+import { NO_ROW, STATE_CLOSING } from '../../table/flow-row.ts';
+import { bitsOfRow } from './row-bits.ts';
+import type { RowStore } from './row-store.ts';
 
 export interface Note {
   readonly key: SessionKey;
@@ -19,19 +27,45 @@ export interface Note {
 /** Above what a conversation on a local network takes from SYN to FIN, far below every time-out. */
 const DELAY_MS = 2;
 const COUNT_MAX = 64;
+/** Above what a living flow is silent for while it is used. */
+const RESET_MS = 1_000;
+const RESETS_MAX = 16_384;
 const NOTHING: readonly Note[] = [];
 
 export class LateNotes {
+  readonly #table: DispatchTable;
+  readonly #store: RowStore;
   #notes: Note[] = [];
   #dueAt = Number.POSITIVE_INFINITY;
+  /** In the order of their times. */
+  #resets: { readonly note: Note; readonly dueAt: number }[] = [];
+
+  constructor(table: DispatchTable, store: RowStore) {
+    this.#table = table;
+    this.#store = store;
+  }
 
   /** When the first of them must be told, in protocol time. */
   get deadline(): number {
-    return this.#dueAt;
+    return Math.min(this.#dueAt, this.#resets[0]?.dueAt ?? Number.POSITIVE_INFINITY);
   }
 
-  /** @param now protocol time. @returns whether they have to be told now. */
-  add(note: Note, now: number): boolean {
+  /** A packet has changed a row. @param now protocol time. @returns whether something has to be told now. */
+  changed(row: number, now: number): boolean {
+    const known = this.#store.columns.bits[row]!;
+    const bits = bitsOfRow(this.#table.state(row), this.#table.flags(row));
+    if ((bits & ~known) === 0) return false;
+    const flow = { key: this.#store.keys.keyOf(row), isn: this.#table.isn(row) };
+    const isReset = (bits & BIT_CLOSING) !== 0 && (bits & BOTH_FINS) !== BOTH_FINS;
+    if (isReset && this.#resets.length < RESETS_MAX) {
+      this.#resets.push({ note: { ...flow, bits }, dueAt: now + RESET_MS });
+      const rest = bits & ~BIT_CLOSING;
+      return (rest & ~known) !== 0 && this.#add({ ...flow, bits: rest }, now);
+    }
+    return this.#add({ ...flow, bits }, now);
+  }
+
+  #add(note: Note, now: number): boolean {
     if (this.#notes.length === 0) this.#dueAt = now + DELAY_MS;
     this.#notes.push(note);
     return this.#notes.length >= COUNT_MAX;
@@ -44,12 +78,27 @@ export class LateNotes {
     return false;
   }
 
-  /** All of them, in their order. */
-  take(): readonly Note[] {
-    if (this.#notes.length === 0) return NOTHING;
-    const taken = this.#notes;
+  /** What is to be told now, in its order. @param until protocol time: resets that are due by then */
+  take(until: number): readonly Note[] {
+    if (this.#notes.length === 0 && (this.#resets[0]?.dueAt ?? Number.POSITIVE_INFINITY) > until)
+      return NOTHING;
+    let due = 0;
+    while (due < this.#resets.length && this.#resets[due]!.dueAt <= until) due++;
+    const resets = this.#resets.splice(0, due).filter(({ note }) => this.#isClosing(note));
+    const taken = this.#notes.filter((note) => this.#rowOf(note) !== NO_ROW);
     this.#notes = [];
     this.#dueAt = Number.POSITIVE_INFINITY;
-    return taken;
+    return [...taken, ...resets.map(({ note }) => note)];
+  }
+
+  /** The row of the connection that a note is about. */
+  #rowOf({ key, isn }: Note): number {
+    const row = this.#store.keys.rowOf(key);
+    return row !== NO_ROW && this.#table.isn(row) === isn ? row : NO_ROW;
+  }
+
+  #isClosing(note: Note): boolean {
+    const row = this.#rowOf(note);
+    return row !== NO_ROW && this.#table.state(row) === STATE_CLOSING;
   }
 }

@@ -30,7 +30,7 @@ import { LateNotes } from './late-notes.ts';
 import { MemberCounters } from './member-counters.ts';
 import { type PacketFacts, replyFacts, requestFacts } from './packet-facts.ts';
 import { ParkedPackets, unpark } from './parked-packets.ts';
-import { bitsOfRow, endBits } from './row-bits.ts';
+import { endBits } from './row-bits.ts';
 import { RowStore } from './row-store.ts';
 import type { MemberSetup } from './setup.ts';
 import { nodeOptions } from './setup.ts';
@@ -60,7 +60,7 @@ export class Member implements ClusterGate {
   readonly #state: PathState;
   readonly #table: DispatchTable;
   readonly #parked = new ParkedPackets();
-  readonly #notes = new LateNotes();
+  readonly #notes: LateNotes;
   readonly #self: TunnelEnd;
   readonly #peers: readonly TunnelEnd[];
   readonly #peerIndex: ReadonlyMap<number, number>;
@@ -75,6 +75,7 @@ export class Member implements ClusterGate {
     this.#now = now;
     this.store = new RowStore(table, state, this.ids, setup.self.node);
     this.store.now = now;
+    this.#notes = new LateNotes(table, this.store);
     this.#environment = new MemberEnvironment(state, this.ids, this.store);
     this.#self = { node: setup.self.node, words: setup.self.address.words };
     this.#peers = setup.peers.map(({ node, address }) => ({ node, words: address.words }));
@@ -113,14 +114,14 @@ export class Member implements ClusterGate {
 
   /** Lets what is due happen. */
   tick(): void {
-    if (this.#now >= this.#notes.deadline) this.#tell();
+    if (this.#now >= this.#notes.deadline) this.#tell(this.#now);
     if (this.#now >= this.node.deadline) this.step({ kind: 'deadline' });
   }
 
   /** An event that is not about a packet at hand. */
   step(event: NodeEvent): void {
     // Others must not be given, nor left with, less than is known here.
-    if (event.kind === 'copy' || event.kind === 'leave') this.#tell();
+    if (event.kind === 'copy' || event.kind === 'leave') this.#tell(Number.POSITIVE_INFINITY);
     this.#run(this.node.step(this.#now, event), 0, 0);
   }
 
@@ -143,20 +144,13 @@ export class Member implements ClusterGate {
   }
 
   changed(row: number): void {
-    const table = this.#table;
-    const bits = bitsOfRow(table.state(row), table.flags(row));
-    if ((bits & ~this.store.columns.bits[row]!) === 0) return;
-    const note = { key: this.store.keys.keyOf(row), isn: table.isn(row), bits };
-    if (this.#notes.add(note, this.#now)) this.#tell();
+    if (this.#notes.changed(row, this.#now)) this.#tell();
   }
 
-  /** Tells the protocol what packets have shown. */
-  #tell(): void {
-    for (const { key, isn, bits } of this.#notes.take()) {
-      const row = this.store.keys.rowOf(key);
-      if (row === NO_ROW || this.#table.isn(row) !== isn) continue;
+  /** Tells the protocol what packets have shown. @param until of resets, those that are due by then */
+  #tell(until = 0): void {
+    for (const { key, bits } of this.#notes.take(until))
       this.#run(this.node.step(this.#now, { kind: 'note', key, bits }), 0, 0);
-    }
   }
 
   /** Runs packets that other dispatchers tunnelled here. @param sources four words a packet: who sent it */

@@ -20,6 +20,7 @@ import {
   NO_ROW,
   packEndpointPort,
   packPorts,
+  STATE_CLOSING,
   STATE_FREE,
   STATE_OPENING,
   STATE_SESSION,
@@ -216,7 +217,9 @@ export class RowStore implements EntryStore {
     const session = entry.key.kind === KIND_SESSION;
     const renewed = !session && table.isn(row) >>> 0 !== entry.isn;
     const kept = renewed ? table.flags(row) & FLAG_HOLDS : table.flags(row);
-    const state = stateOfBits(this.#kindOf(row, session), entry.bits);
+    // That a reset closed it the protocol may not know yet (late-notes.ts).
+    const closing = !session && !renewed && table.state(row) === STATE_CLOSING;
+    const state = closing ? STATE_CLOSING : stateOfBits(this.#kindOf(row, session), entry.bits);
     table.setFlags(row, kept | flagsOfBits(entry.bits));
     if (table.state(row) !== state) table.setState(row, state);
     if (!session) table.setIsn(row, entry.isn);

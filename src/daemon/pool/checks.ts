@@ -35,8 +35,11 @@ export class Checks {
     for (const service of services) {
       const { health } = service.config;
       for (const [place, server] of service.servers.entries()) {
+        const check = this.#checks.get(server.index);
+        // What its prober found counts: the record may not have been told yet.
+        const up = check?.prober.state.up ?? server.up;
         if (health.type === 'none') {
-          if (!server.up) this.#onVerdict(server.index, true, 'not checked');
+          if (!up || !server.up) this.#onVerdict(server.index, true, 'not checked');
           continue;
         }
         wanted.add(server.index);
@@ -44,13 +47,12 @@ export class Checks {
           host: formatAddress(server.config.address),
           port: probePort(service.config, server.config),
         };
-        const check = this.#checks.get(server.index);
         if (check !== undefined && isDeepStrictEqual([check.health, check.target], [health, target]))
           continue;
         check?.prober.stop();
         // Spread over the interval, so that a hundred servers are not probed in one instant.
         const phaseMs = (health.intervalMs * place) / service.servers.length;
-        this.#start(service, server, health, target, phaseMs);
+        this.#start({ service, server, health, target, phaseMs, up });
       }
     }
     for (const [index, check] of this.#checks) {
@@ -65,20 +67,22 @@ export class Checks {
     this.#checks.clear();
   }
 
-  #start(
-    service: ServiceRecord,
-    server: ServerRecord,
-    health: Exclude<HealthConfig, { readonly type: 'none' }>,
-    target: ProbeTarget,
-    phaseMs: number,
-  ): void {
+  #start(given: {
+    readonly service: ServiceRecord;
+    readonly server: ServerRecord;
+    readonly health: Exclude<HealthConfig, { readonly type: 'none' }>;
+    readonly target: ProbeTarget;
+    readonly phaseMs: number;
+    readonly up: boolean;
+  }): void {
+    const { service, server, health, target, phaseMs, up } = given;
     const names = { service: service.config.name, server: server.config.name };
-    const onChange = (up: boolean, detail: string): void => {
-      if (up) this.#log.info({ ...names, detail }, 'server is up');
+    const onChange = (isUp: boolean, detail: string): void => {
+      if (isUp) this.#log.info({ ...names, detail }, 'server is up');
       else this.#log.warn({ ...names, detail }, 'server is down');
-      this.#onVerdict(server.index, up, detail);
+      this.#onVerdict(server.index, isUp, detail);
     };
-    const prober = new Prober(target, health, phaseMs, onChange, { up: server.up, streak: 0 });
+    const prober = new Prober(target, health, phaseMs, onChange, { up, streak: 0 });
     this.#checks.set(server.index, { prober, health, target });
   }
 }

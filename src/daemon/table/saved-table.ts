@@ -1,7 +1,22 @@
-/** What is said of the table that was saved at the last stop. */
+/** Saving the table at a stop, and what is said of the one that was saved at the last. */
+import type { Generation } from '../../balance/generation.ts';
+import type { SharedTable } from '../../table/shared-table.ts';
 import type { Log } from '../log.ts';
 import type { LoadedTable } from '../threads/messages.ts';
-import { removeTable } from './store.ts';
+import { removeTable, saveTable } from './store.ts';
+
+/** A table that cannot be saved is a fault for the log. */
+export function keepTable(
+  file: string,
+  { table, generation, now }: { table: SharedTable; generation: Generation; now: number },
+  log: Log,
+): void {
+  try {
+    log.info({ rows: saveTable(file, table, generation, now), file }, 'table saved');
+  } catch (error) {
+    log.error({ error: String(error), file }, 'the table could not be saved');
+  }
+}
 
 export function noteSaved({ loaded, skipped, result, problem }: LoadedTable, log: Log): void {
   if (result?.ok === true) log.info({ rows: loaded, skipped }, 'saved table loaded');

@@ -3,7 +3,13 @@
  */
 
 import type { ServicePolicy } from '../../../src/cluster/context.ts';
-import { BIT_CLOSING, BIT_ESTABLISHED, BIT_TOMBSTONE, isEnded } from '../../../src/cluster/entry.ts';
+import {
+  BIT_CLOSING,
+  BIT_ESTABLISHED,
+  BIT_TOMBSTONE,
+  BOTH_FINS,
+  isEnded,
+} from '../../../src/cluster/entry.ts';
 import type { SessionKey } from '../../../src/cluster/session-key.ts';
 import { ack, type ModelCase, type ScriptEvent, syn } from '../case.ts';
 import { AUTO, BOTH, FLOW, forwarded, hold, holdAll, noReset, POLICY } from '../first-states.ts';
@@ -15,7 +21,7 @@ function closes(index: number, key: SessionKey, when: (world: World) => boolean)
   return {
     name: `both FINs at ${index}`,
     when: (world) => world.isAlive(index) && when(world),
-    run: (world) => world.step(index, { kind: 'note', key, bits: BIT_CLOSING }),
+    run: (world) => world.step(index, { kind: 'note', key, bits: BOTH_FINS }),
   };
 }
 

@@ -2,7 +2,7 @@
  * Cases about entries: sessions and their flows, conflicts, rebinding, reply tuples (rules 9-11, 18 and 19 of PROTOCOL.md, the order of entries).
  */
 
-import { BIT_CLOSING } from '../../../src/cluster/entry.ts';
+import { BIT_CLOSING, BOTH_FINS } from '../../../src/cluster/entry.ts';
 import { ack, flowKey, type ModelCase, nodeAt, reply, sessionKey, syn, TAG, udp } from '../case.ts';
 import { AUTO, BOTH, drains, FLOW, forwarded, hold, holdAll, noReset, UDP } from '../first-states.ts';
 
@@ -238,7 +238,7 @@ export const ENTRY_CASES: readonly ModelCase[] = [
     nat: true,
     policy: AUTO,
     prepare: (world) => {
-      hold(world, 0, FLOW, { isn: 1, bits: BIT_CLOSING, lastSeen: -5 });
+      hold(world, 0, FLOW, { isn: 1, bits: BIT_CLOSING | BOTH_FINS, lastSeen: -5 });
       hold(world, 0, flowKey(1, 81), { isn: 2, lastSeen: -5 });
     },
     packets: [{ packet: ack(1, FLOW, 1), at: [0] }],

@@ -123,6 +123,16 @@ describe('smooth weighted round robin', () => {
     }
   });
 
+  it('wrr: what was owed at large weights keeps no server out when they become small', () => {
+    const before = new WeightedRoundRobin(poolOf({ servers: weighted(100, 100, 100) }));
+    before.select(0, new ServerMask());
+    const after = new WeightedRoundRobin(poolOf({ servers: weighted(1, 1, 1) }), before);
+    const turns = Array.from({ length: 30 }, () => after.select(0, new ServerMask()));
+    for (const server of new Set(turns))
+      expect(turns.filter((one) => one === server).length).toBeGreaterThanOrEqual(8);
+    expect(new Set(turns).size).toBe(3);
+  });
+
   it('keeps the credits of those that stay in a new generation', () => {
     const servers = weighted(5, 1, 1);
     let scheduler = new WeightedRoundRobin(poolOf({ servers }));

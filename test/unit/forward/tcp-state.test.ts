@@ -72,7 +72,14 @@ describe('tcp state', () => {
     expect(afterClientSegment(state, flags, segment, true, false)).toBe(packState(next, nextFlags));
   });
   it.each(SERVER)('server: %d/%d and %d: %d/%d', (state, flags, segment, next, nextFlags) => {
-    expect(afterServerSegment(state, flags, segment)).toBe(packState(next, nextFlags));
+    expect(afterServerSegment(state, flags, segment, false)).toBe(packState(next, nextFlags));
+  });
+
+  it('where the client may speak to others, a server that goes on had its ACK; a SYN-ACK shows nothing', () => {
+    expect(afterServerSegment(OPENING, 0, ACK, true)).toBe(packState(ESTABLISHED, REPLIED));
+    expect(afterServerSegment(OPENING, 0, ACK, false)).toBe(packState(OPENING, REPLIED));
+    expect(afterServerSegment(OPENING, 0, SYN | ACK, true)).toBe(packState(OPENING, REPLIED));
+    expect(afterServerSegment(OPENING, 0, RST, true)).toBe(packState(CLOSING, REPLIED));
   });
 
   it('one way, packets at two times establish and assure', () => {
@@ -92,7 +99,7 @@ describe('tcp state', () => {
       const flags = BOTH | FIN_C | FIN_S;
       const states = [
         afterClientSegment(CLOSING, flags, segment, false, true),
-        afterServerSegment(CLOSING, flags, segment),
+        afterServerSegment(CLOSING, flags, segment, true),
         afterClientSegment(CLOSING, FIN_C | ACKED, segment, true, true),
       ];
       if (states.some((one) => one >>> 8 !== CLOSING)) back.push(segment);

@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { runTool, ToolTimeout } from '../../../../src/daemon/host/command.ts';
+import { type CommandResult, runTool, ToolTimeout } from '../../../../src/daemon/host/command.ts';
 
 /** Whether a process is there and not merely waiting to be reaped. */
 function runs(pid: number): boolean {
@@ -46,4 +48,16 @@ test('how a tool ended is told: its status, a signal, or that it is not there', 
   });
   expect((await runTool('sh', ['-c', 'kill -9 $$'])).status).toBe(-2);
   expect((await runTool('no-such-tool', [])).status).toBe(-1);
+});
+
+test('without descriptors to spare a tool fails like one that is not there; with some, it runs', () => {
+  const fixture = resolve(import.meta.dirname, 'fixtures/no-descriptors.mjs');
+  const limited = ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, fixture];
+  const { status, stdout, stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
+  expect(status, stderr).toBe(0);
+  const results: CommandResult[] = JSON.parse(stdout);
+  expect(results.pop()).toEqual({ status: 7, stdout: 'input', stderr: '' });
+  expect(results).toHaveLength(8);
+  for (const result of results)
+    expect(result).toEqual({ status: -1, stdout: '', stderr: expect.stringContaining('EMFILE') });
 });
