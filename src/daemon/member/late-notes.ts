@@ -37,8 +37,8 @@ export class LateNotes {
   readonly #store: RowStore;
   #notes: Note[] = [];
   #dueAt = Number.POSITIVE_INFINITY;
-  /** In the order of their times. */
-  #resets: { readonly note: Note; readonly dueAt: number }[] = [];
+  /** By connection, in the order of their times: one that is reset again and again takes one place. */
+  readonly #resets = new Map<string, { readonly note: Note; readonly dueAt: number }>();
 
   constructor(table: DispatchTable, store: RowStore) {
     this.#table = table;
@@ -47,7 +47,12 @@ export class LateNotes {
 
   /** When the first of them must be told, in protocol time. */
   get deadline(): number {
-    return Math.min(this.#dueAt, this.#resets[0]?.dueAt ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.#dueAt, this.#resetAt);
+  }
+
+  get #resetAt(): number {
+    if (this.#resets.size === 0) return Number.POSITIVE_INFINITY;
+    return this.#resets.values().next().value!.dueAt;
   }
 
   /** A packet has changed a row. @param now protocol time. @returns whether something has to be told now. */
@@ -57,8 +62,11 @@ export class LateNotes {
     if ((bits & ~known) === 0) return false;
     const flow = { key: this.#store.keys.keyOf(row), isn: this.#table.isn(row) };
     const isReset = (bits & BIT_CLOSING) !== 0 && (bits & BOTH_FINS) !== BOTH_FINS;
-    if (isReset && this.#resets.length < RESETS_MAX) {
-      this.#resets.push({ note: { ...flow, bits }, dueAt: now + RESET_MS });
+    const name = isReset ? `${flow.key.text} ${flow.isn}` : '';
+    if (isReset && (this.#resets.size < RESETS_MAX || this.#resets.has(name))) {
+      // At the end: the time begins anew.
+      this.#resets.delete(name);
+      this.#resets.set(name, { note: { ...flow, bits }, dueAt: now + RESET_MS });
       const rest = bits & ~BIT_CLOSING;
       return (rest & ~known) !== 0 && this.#add({ ...flow, bits: rest }, now);
     }
@@ -80,15 +88,17 @@ export class LateNotes {
 
   /** What is to be told now, in its order. @param until protocol time: resets that are due by then */
   take(until: number): readonly Note[] {
-    if (this.#notes.length === 0 && (this.#resets[0]?.dueAt ?? Number.POSITIVE_INFINITY) > until)
-      return NOTHING;
-    let due = 0;
-    while (due < this.#resets.length && this.#resets[due]!.dueAt <= until) due++;
-    const resets = this.#resets.splice(0, due).filter(({ note }) => this.#isClosing(note));
+    if (this.#notes.length === 0 && (this.#resets.size === 0 || this.#resetAt > until)) return NOTHING;
+    const resets: Note[] = [];
+    for (const [name, { note, dueAt }] of this.#resets) {
+      if (dueAt > until) break;
+      this.#resets.delete(name);
+      if (this.#isClosing(note)) resets.push(note);
+    }
     const taken = this.#notes.filter((note) => this.#rowOf(note) !== NO_ROW);
     this.#notes = [];
     this.#dueAt = Number.POSITIVE_INFINITY;
-    return [...taken, ...resets.map(({ note }) => note)];
+    return [...taken, ...resets];
   }
 
   /** The row of the connection that a note is about. */

@@ -95,6 +95,21 @@ describe('a forged reset', () => {
     }
   });
 
+  test('is nothing either while another flow is reset again and again', () => {
+    const members = new Members(2, [service()]);
+    const at = connect(members, 0, 0);
+    const other = { sourcePort: 50_000 };
+    members.give(0, request(4, { ...other, flags: SYN, sequence: 7 }));
+    members.run(20);
+    for (let left = 17_000; left > 0; left--)
+      members.give(0, request(4, { ...other, flags: RST, sequence: 8 }));
+    members.give(0, client(RST, 999_999));
+    members.run(100);
+    members.give(0, client(ACK | PSH, 109, 'more'));
+    members.run(40_000);
+    expect(answersTo(members, 1, client(ACK | PSH, 113, 'again'))).toEqual([`10.0.2.${at + 1}`]);
+  });
+
   test('control: a reset after which nothing comes closes the flow for all', () => {
     const members = new Members(2, [service()]);
     connect(members, 0, 0);
